@@ -1,0 +1,44 @@
+# Every command sets up what it needs first; a set-up that is current costs a fraction of a second.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types floors bench format setup lock clean
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## stop an intruder in a lab on this machine (root): real packets, real decisions; ARGS=--pause to decide yourself
+	@$(BIN)/firebreak demo $(ARGS)
+
+test: setup ## run the tests with real parts (root); ARGS='-k lease' chooses
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint types floors ## lint, format, types and floors
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup
+	@$(BIN)/mypy
+
+floors: setup
+	@$(BIN)/lint-imports --no-logo
+
+bench: setup ## measure time to contain beside the durable floor (root)
+	@$(BIN)/firebreak bench $(ARGS)
+
+format: setup ## format the code and apply the lint fixes that are safe
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+setup: ## install what is missing: Debian packages (root), .venv, the locked Python packages
+	@deploy/bootstrap
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@deploy/lock
+
+clean: ## remove .venv and caches; var/ (ledger, evidence) stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

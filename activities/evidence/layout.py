@@ -1,0 +1,82 @@
+"""Where things are in a vault's directory.
+
+Owns names and folders: the vault writes by them, the offline verifier reads by them. Never touches a file.
+
+    case_folder(root, "inc-1") / "artefacts" / artefact_name("web.ring-01", "ring-01.pcapng")
+    # -> root/case/inc-1/artefacts/web.ring-01@ring-01.pcapng
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from activities.contracts.evidence import FileName, Sha256
+from activities.evidence.errors import VaultRefused
+from segmentation.workloads import Frozen, Name
+
+Folder = Literal["artefacts", "manifests", "custody", "documents"]
+FOLDERS: tuple[Folder, ...] = ("artefacts", "manifests", "custody", "documents")
+HEAD_FILE = "head.json"
+GENESIS = "0" * 64
+# Neither an id nor a file name may hold it, so that no two items can spell the same path.
+SEPARATOR = "@"
+MAX_FILE_NAME_BYTES = 255  # NAME_MAX, limits.h
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+_FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
+
+
+class Head(Frozen):
+    """How long the chains of a case are and where they end; what a seal signs."""
+
+    schema_: Literal["firebreak/head/1"] = Field(default="firebreak/head/1", alias="schema")
+    case_id: Name
+    manifests: int = Field(ge=0)
+    manifest_head: Sha256
+    custody: int = Field(ge=0)
+    custody_head: Sha256
+
+
+def case_folder(root: Path, case_id: str) -> Path:
+    """The folder of a case.
+
+    Raises:
+        VaultRefused: the id is not a name; nothing with a slash, a leading dot or a NUL is one.
+    """
+    return root / "case" / _checked(_NAME, case_id, "case id")
+
+
+def artefact_prefix(evidence_id: str) -> str:
+    """How the file name of an item begins, and no other's."""
+    return _checked(_NAME, evidence_id, "evidence id") + SEPARATOR
+
+
+def artefact_name(evidence_id: str, name: str) -> str:
+    """The file name of an item."""
+    whole = artefact_prefix(evidence_id) + document_name(name)
+    if len(whole) > MAX_FILE_NAME_BYTES:
+        raise VaultRefused(
+            f"{evidence_id} with {name} is {len(whole)} characters, expected {MAX_FILE_NAME_BYTES} at most.",
+            hint="Shorten the evidence id.",
+        )
+    return whole
+
+
+def document_name(name: str) -> str:
+    """The name of a document as it may stand in the vault."""
+    return _checked(_FILE_NAME, name, "file name")
+
+
+def chained_name(seq: int, key: str) -> str:
+    """The file name of a link of a chain; sorts by its place."""
+    return f"{seq:06d}{SEPARATOR}{_checked(_NAME, key, 'id')}.json"
+
+
+def _checked(kind: TypeAdapter[str], value: str, what: str) -> str:
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        raise VaultRefused(
+            f"{value[:64]!r} is no {what}: {error.errors()[0]['msg']}.",
+            hint="Names have letters, digits, dot, dash and underscore, and begin with a letter or digit.",
+        ) from error

@@ -1,0 +1,165 @@
+"""bpftrace: connections, executions and denials of this host's network namespace, as they happen.
+
+Owns the process, the choice of programs and the reading of its output. Programs are fixed files in `bpftrace/`; nothing
+that an order says becomes code. Needs CAP_BPF, CAP_PERFMON and tracefs at /sys/kernel/tracing. A host without them
+goes on without events, and says why.
+
+    events = KernelEvents(folder, on_documents=ring.append)
+    events.start()
+    events.state, events.reason     # -> "running", ""
+"""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from activities.host.kernel_events import is_ready, parse
+from activities.host.observe import own_netns
+
+PERMISSIONS = ("CAP_BPF", "CAP_PERFMON", "CAP_DAC_READ_SEARCH")
+State = Literal["off", "starting", "running", "failed"]
+Document = dict[str, Any]
+_TRACEPOINT = Path("/sys/kernel/tracing/events/skb/kfree_skb/format")
+_DROP_REASON = re.compile(r'\{ (\d+), "NETFILTER_DROP" \}')
+# bpftrace 0.17 always tries to raise this limit and complains where it can't; BPF memory has not counted against it
+# since Linux 5.11.
+_HARMLESS = re.compile(r"RLIMIT_MEMLOCK")
+_LONGEST_NAME = "128"
+
+
+class KernelEvents:
+    """One bpftrace with every program that this kernel takes. `start` and `stop` belong to one thread."""
+
+    def __init__(self, folder: Path, on_documents: Callable[[Sequence[Document]], None]) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder, self._on_documents = folder, on_documents
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._reason = ""
+        self.command: tuple[str, ...] = ()
+        self.programs: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """Whether events arrive."""
+        if self._process is None:
+            return "failed" if self._reason else "off"
+        if self._process.poll() is not None:
+            return "failed"
+        return "running" if self._ready.is_set() else "starting"
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, or what is left out."""
+        ended = self._process is not None and self._process.poll() is not None
+        return (self._reason or self._complaint()) if ended or self._process is None else self._reason
+
+    def start(self) -> None:
+        """Start it; `state` tells when it is ready, after about two seconds of compiling."""
+        number = _drop_reason()
+        # A kernel whose packets look different fails denials.bt and with it the whole: once more without.
+        complete = number is not None and "denials" not in self._reason
+        self.programs = ("connections", "executions", *(("denials",) if complete else ()))
+        if number is None:
+            self._reason = "denials left out: the kernel names no drop reason NETFILTER_DROP"
+        self._ready.clear()
+        try:
+            self._spawn(number or 0)
+        except OSError as error:
+            self._process, self._reason = None, f"bpftrace can't be started: {error}"
+
+    def stop(self) -> None:
+        """End it; what it has seen is read first."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        self._reap(timeout=5.0)
+
+    def retry(self) -> None:
+        """Start it again after it failed, without the program that may be why."""
+        never_ready = not self._ready.is_set()
+        complaint = self._complaint()
+        self._reap(timeout=1.0)
+        if never_ready and "denials" in self.programs:
+            self._reason = f"denials left out: {complaint}"
+        self.start()
+
+    def wait_until_running(self, timeout: float) -> bool:
+        """Whether every probe is attached."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and self.state == "starting":
+            self._ready.wait(0.05)
+        return self.state == "running"
+
+    def _spawn(self, drop_reason: int) -> None:
+        program = self._folder / "program.bt"
+        sources = files("activities.host").joinpath("bpftrace")
+        program.write_text("\n".join(sources.joinpath(f"{name}.bt").read_text() for name in self.programs))
+        bpftrace = ("bpftrace", "-f", "json", str(program), str(own_netns()), str(drop_reason))
+        # Compiling takes a second of CPU: everything else on this host goes first.
+        self.command = ("nice", "-n", "10", "setpriv", "--pdeathsig", "KILL", "--", *bpftrace)
+        with self._log.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=os.environ | {"BPFTRACE_STRLEN": _LONGEST_NAME},
+                start_new_session=True,
+            )
+        output = self._process.stdout
+        self._reader = threading.Thread(target=self._read, args=(output,), name="bpftrace", daemon=True)
+        self._reader.start()
+
+    def _read(self, output: IO[bytes]) -> None:
+        for line in output:
+            if is_ready(line):
+                self._ready.set()
+            elif document := parse(line, _boot_ns()):
+                self._on_documents([document])
+
+    def _reap(self, timeout: float) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._reader is not None:
+            self._reader.join(timeout)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "bpftrace.log"
+
+    def _complaint(self) -> str:
+        if not self._log.exists():
+            return ""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = [line.strip() for line in lines if "error" in line.lower() and not _HARMLESS.search(line)]
+        return said[0][:300] if said else "bpftrace ended without a word"
+
+
+def _drop_reason() -> int | None:
+    """The number of NETFILTER_DROP, which the kernel counts anew in each release (include/net/dropreason-core.h)."""
+    try:
+        found = _DROP_REASON.search(_TRACEPOINT.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return int(found[1]) if found else None
+
+
+def _boot_ns() -> int:
+    """When the host booted, by its clock of now: bpftrace's nsecs count from there (CLOCK_BOOTTIME)."""
+    return time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_BOOTTIME)

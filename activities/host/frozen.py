@@ -1,0 +1,124 @@
+"""What a host keeps of an incident until the vault has it.
+
+Owns one folder per incident: frozen ring files, full-length captures, event files, and the records that let a later
+agent go on where an earlier one was killed. Never starts or ends a process.
+
+    folder = IncidentFolder(root / "inc-1", "inc-1")
+    folder.take_packets(sessions)
+    folder.write("freeze", freeze)
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from activities.host.capture import still_runs
+from activities.host.ebpf import State
+from segmentation.workloads import Frozen, Name
+
+Model = TypeVar("Model", bound=BaseModel)
+_DOCUMENT, _CAPTURE = ".json", "capture-"
+
+
+class RecorderStatus(Frozen):
+    """How the recorder is doing."""
+
+    packets: State
+    packets_reason: str = ""
+    ring_bytes: int = 0
+    events: State
+    events_reason: str = ""
+    events_seen: int = 0
+    events_lost: int = 0
+
+
+class FullCapture(Frozen):
+    """A full-length capture that was begun; it ends by itself after `seconds`."""
+
+    file: str
+    command: tuple[str, ...]
+    pid: int
+    start_ticks: int
+    begun_at: datetime
+    seconds: int
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is still there, whoever started it."""
+        return still_runs(self.pid, self.start_ticks)
+
+
+class Freeze(Frozen):
+    """That the rings were closed for an incident, and how the recorder was doing."""
+
+    incident_id: Name
+    frozen_at: datetime
+    seconds: int
+    capture_reason: str = ""
+    status: RecorderStatus
+    last_segment: str = ""
+    events_command: tuple[str, ...] = ()
+
+
+class IncidentFolder:
+    """One incident's folder on the host."""
+
+    def __init__(self, path: Path, incident_id: Name) -> None:
+        self.path, self.incident_id = path, incident_id
+        self.events_before = path / "events-before.jsonl"
+        self.events_after = path / "events-after.jsonl"
+
+    def make(self) -> None:
+        """Make sure it exists."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def take_packets(self, sessions: Sequence[Path]) -> None:
+        """Share the files of ended ring sessions; they outlive the ring's own forgetting."""
+        for session in sessions:
+            target = self.path / "ring" / session.name
+            target.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in session.iterdir():
+                if not (target / path.name).exists():
+                    os.link(path, target / path.name)
+
+    def ring_sessions(self) -> list[Path]:
+        """Folders of ring sessions that were taken, the oldest first."""
+        ring = self.path / "ring"
+        return sorted(ring.iterdir()) if ring.exists() else []
+
+    def next_capture(self) -> Path:
+        """Where the next full-length capture goes: an agent that was killed in a freeze may have begun one."""
+        begun = len(list(self.path.glob(f"{_CAPTURE}*.pcapng")))
+        return self.path / f"{_CAPTURE}{begun + 1:02d}.pcapng"
+
+    def captures(self) -> list[FullCapture]:
+        """Full-length captures that are on record."""
+        names = sorted(path.stem for path in self.path.glob(f"{_CAPTURE}*{_DOCUMENT}"))
+        return [found for name in names if (found := self.read(name, FullCapture))]
+
+    def write(self, name: str, document: BaseModel) -> None:
+        """Keep a record; whole or not there."""
+        target = self.path / f"{name}{_DOCUMENT}"
+        draft = target.with_suffix(".draft")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(document.model_dump_json())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+
+    def read(self, name: str, kind: type[Model]) -> Model | None:
+        """A record, if it was kept."""
+        path = self.path / f"{name}{_DOCUMENT}"
+        return kind.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def forget_old(incidents: Path, horizon: float) -> None:
+    """Remove folders of incidents whose last record is older; the vault has had time to take them."""
+    for path in incidents.iterdir() if incidents.exists() else ():
+        if max((entry.stat().st_mtime for entry in path.iterdir()), default=0) < horizon:
+            shutil.rmtree(path)

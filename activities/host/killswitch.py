@@ -1,0 +1,114 @@
+"""The verbs that a host's agent carries out: a closed list, and no shell among them.
+
+Owns the names by which workflows call them. Never checks a signature or a journalled result: the agent's interceptor
+has done that before a method runs; nor does it translate errors.
+
+    killswitch = HostKillswitch(host_id, journal, nft)
+    Worker(client, task_queue=f"host.{host_id}", activities=killswitch.activities, ...)
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from temporalio import activity
+
+from activities.contracts.host import (
+    FindIntrudersOrder,
+    Intruders,
+    Isolated,
+    IsolateOrder,
+    Killed,
+    KillOrder,
+    LifelineOrder,
+    Observed,
+    ObserveOrder,
+    Probed,
+    ProbeOrder,
+    Released,
+    ReleaseOrder,
+    Renewed,
+    RenewOrder,
+    RulesetSnapshot,
+    SnapshotOrder,
+)
+from activities.host import aftermath, intruders, nft, probes, remediation
+from activities.host.drift import Watcher
+from activities.host.isolation import HostIsolation
+from activities.host.ruleset import Ruleset
+from activities.orders.journal import OrderJournal
+
+
+class HostKillswitch:
+    """The kill-switch of one host, as activities."""
+
+    PERMISSIONS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "observe_host": nft.PERMISSIONS,
+        "isolate_host": (*nft.PERMISSIONS, *aftermath.PERMISSIONS),
+        "renew_lease": nft.PERMISSIONS,
+        "release_host": nft.PERMISSIONS,
+        "probe_peers": probes.PERMISSIONS,
+        "probe_lifeline": (),
+        "find_intruders": intruders.PERMISSIONS,
+        "kill_process_groups": remediation.PERMISSIONS,
+        "snapshot_ruleset": nft.PERMISSIONS,
+    }
+
+    def __init__(
+        self, host_id: str, journal: OrderJournal, ruleset: nft.Nft, watcher: Watcher | None = None
+    ) -> None:
+        self._host_id, self._nft = host_id, ruleset
+        self._isolation = HostIsolation(host_id, journal, ruleset, watcher)
+
+    @property
+    def activities(self) -> tuple[Callable[..., Any], ...]:
+        """Every verb, to register with a worker."""
+        return tuple(getattr(self, name) for name in self.PERMISSIONS)
+
+    @activity.defn(name="observe_host")
+    def observe_host(self, _order: ObserveOrder) -> Observed:
+        """The host as it is now."""
+        return Observed(observation=self._isolation.observer.observe().observation)
+
+    @activity.defn(name="isolate_host")
+    def isolate_host(self, order: IsolateOrder) -> Isolated:
+        """Cut the host off except for its lifeline."""
+        return self._isolation.isolate(order)
+
+    @activity.defn(name="renew_lease")
+    def renew_lease(self, order: RenewOrder) -> Renewed:
+        """Wind up the kernel's dead-man."""
+        return self._isolation.renew(order)
+
+    @activity.defn(name="release_host")
+    def release_host(self, order: ReleaseOrder) -> Released:
+        """Lift the isolation, and only that."""
+        return self._isolation.release(order)
+
+    @activity.defn(name="probe_peers")
+    def probe_peers(self, order: ProbeOrder) -> Probed:
+        """Measure another host from here."""
+        return Probed(measurements=probes.probe_peers(order, self._host_id))
+
+    @activity.defn(name="probe_lifeline")
+    def probe_lifeline(self, order: LifelineOrder) -> Probed:
+        """Measure this host's own lifeline."""
+        return Probed(measurements=probes.probe_lifeline(order.intent.lifeline, self._host_id))
+
+    @activity.defn(name="find_intruders")
+    def find_intruders(self, order: FindIntrudersOrder) -> Intruders:
+        """Name the processes behind the accused traffic."""
+        return intruders.find_intruders(order.destinations, order.ports, order.hints)
+
+    @activity.defn(name="kill_process_groups")
+    def kill_process_groups(self, order: KillOrder) -> Killed:
+        """End these processes with their groups."""
+        return remediation.end_groups(order.processes)
+
+    @activity.defn(name="snapshot_ruleset")
+    def snapshot_ruleset(self, _order: SnapshotOrder) -> RulesetSnapshot:
+        """The digest of the ruleset now."""
+        ruleset = Ruleset(self._nft.list_ruleset())
+        return RulesetSnapshot(
+            taken_at=datetime.now(UTC), ruleset_digest=ruleset.digest, firebreak_tables=ruleset.our_tables
+        )

@@ -1,0 +1,236 @@
+"""The flight recorder: what happened on this host before anybody asked.
+
+Owns the rings of packets and kernel events, their supervision, and the freeze that makes them an incident's first
+evidence while recording goes on. Never uploads and never decides: `activities.host.collection` does what orders say.
+Off unless the settings turn it on; a freeze still begins a full-length capture then.
+
+    recorder = FlightRecorder(state_dir / "recorder", settings, host="web")
+    recorder.start()
+    frozen = recorder.freeze("inc-1", capture_seconds=30)   # the same again for the same incident
+    recorder.stop()
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import Field
+
+from activities.host.capture import Capture, PacketSettings, complaint, full_command
+from activities.host.ebpf import KernelEvents, State
+from activities.host.event_ring import EventLimits, EventRing, join, number_of
+from activities.host.frozen import Freeze, FullCapture, IncidentFolder, RecorderStatus, forget_old
+from activities.host.kernel_events import lost
+from activities.host.observe import own_netns
+from activities.host.packet_ring import START_SECONDS, PacketRing
+from segmentation.workloads import Frozen, Name
+
+PERMISSIONS = ("CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON")
+TICK_SECONDS = 1.0
+_RETRY_SECONDS, _RETRY_SECONDS_MAX = 5.0, 300.0
+Document = dict[str, Any]
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class RecorderSettings(Frozen):
+    """What the flight recorder keeps, and for how long."""
+
+    enabled: bool = Field(default=False, description="Off by default: it keeps everybody's packets.")
+    packets: PacketSettings
+    kernel_events: bool = Field(default=True, description="Run bpftrace beside dumpcap.")
+    events: EventLimits = EventLimits()
+    max_age_seconds: int = Field(default=900, ge=10, description="Older packets are forgotten.")
+    keep_frozen_seconds: int = Field(default=86_400, ge=60, description="Copies of what the vault has.")
+
+
+class FlightRecorder:
+    """One host's recorder. A thread of its own starts and ends every process; `stop` must be called."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: RecorderSettings,
+        host: Name,
+        on_events: Callable[[Sequence[Document]], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings
+        self._folder, self._host, self._on_events = folder, host, on_events
+        self._ring = PacketRing(folder / "ring", settings.packets, settings.max_age_seconds)
+        self._event_ring = EventRing(folder / "events", settings.events, self._preamble)
+        self._kernel_events = KernelEvents(folder / "bpftrace", self._keep)
+        self._captures: list[Capture] = []
+        self._seen = self._lost = 0
+        self._retries = {"packets": _Retry(), "events": _Retry()}
+        self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._supervise, name="recorder-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin recording; returns once packets are kept, some hundredths of a second later."""
+        if self.settings.enabled:
+            self._in_hand(self._begin)
+        self._watch.start()
+
+    def stop(self) -> None:
+        """End the rings in order. Full-length captures go on and end by themselves."""
+        self._stopping.set()
+        self._watch.join()
+        self._in_hand(self._end)
+        self._hands.shutdown()
+
+    def freeze(self, incident_id: Name, capture_seconds: int) -> Freeze:
+        """Close the rings for an incident and begin its full-length capture, without a gap. Once per incident."""
+        return self._in_hand(lambda: self._freeze(self.incident(incident_id), capture_seconds))
+
+    def gather_events(self, incident_id: Name) -> str:
+        """Bring the events since the freeze into the incident's folder, once; why some are missing, if so."""
+        return self._in_hand(lambda: self._gather_events(self.incident(incident_id)))
+
+    def incident(self, incident_id: Name) -> IncidentFolder:
+        """What this host keeps of an incident."""
+        return IncidentFolder(self._folder / "incidents" / incident_id, incident_id)
+
+    def status(self) -> RecorderStatus:
+        """How it is doing; from any thread."""
+        packets: State = "running" if self._ring.running else "failed" if self.settings.enabled else "off"
+        return RecorderStatus(
+            packets=packets,
+            packets_reason=self._ring.reason if packets == "failed" else "",
+            ring_bytes=self._ring.size_bytes(),
+            events=self._kernel_events.state,
+            events_reason=self._kernel_events.reason,
+            events_seen=self._seen,
+            events_lost=self._lost,
+        )
+
+    def wait_until_recording(self, timeout: float) -> RecorderStatus:
+        """Wait for both rings; bpftrace takes about two seconds. Returns how it came out."""
+        if self.settings.enabled and self.settings.kernel_events:
+            self._kernel_events.wait_until_running(timeout)
+        return self.status()
+
+    def _in_hand(self, work: Callable[[], T]) -> T:
+        return self._hands.submit(work).result()
+
+    def _begin(self) -> None:
+        if self.settings.kernel_events:
+            self._kernel_events.start()
+        if not self._ring.begin():
+            log.warning("the packet ring does not run", reason=self._ring.reason)
+
+    def _end(self) -> None:
+        self._ring.end()
+        self._kernel_events.stop()
+        self._event_ring.rotate()
+
+    def _freeze(self, folder: IncidentFolder, seconds: int) -> Freeze:
+        known = folder.read("freeze", Freeze)
+        if known is not None:
+            return known
+        folder.make()
+        capture, reason = self._begin_capture(folder, seconds)
+        if self.settings.enabled:
+            self._ring.succeed([capture] if capture else [])
+        elif capture is not None:
+            capture.wait_until_capturing(START_SECONDS)
+        folder.take_packets(self._ring.closed())
+        self._event_ring.rotate()
+        segments = self._event_ring.closed()
+        join(segments, folder.events_before)
+        freeze = Freeze(
+            incident_id=folder.incident_id,
+            frozen_at=datetime.now(UTC),
+            seconds=seconds,
+            capture_reason=reason or ("" if capture and capture.running else complaint(folder.capture_log)),
+            status=self.status(),
+            last_segment=segments[-1].name if segments else "",
+            events_command=self._kernel_events.command,
+        )
+        folder.write("freeze", freeze)
+        return freeze
+
+    def _begin_capture(self, folder: IncidentFolder, seconds: int) -> tuple[Capture | None, str]:
+        target = folder.next_capture()
+        comment = f"firebreak incident {folder.incident_id}, host {self._host}"
+        command = full_command(self.settings.packets, target, comment=comment, seconds=seconds)
+        begun_at = datetime.now(UTC)
+        try:
+            capture = Capture.start(command, target.with_suffix(".log"))
+        except OSError as error:
+            return None, f"dumpcap can't be started: {error}"
+        record = FullCapture(
+            file=target.name,
+            command=command,
+            pid=capture.process.pid,
+            start_ticks=capture.start_ticks,
+            begun_at=begun_at,
+            seconds=seconds,
+        )
+        folder.write(target.stem, record)
+        self._captures.append(capture)
+        return capture, ""
+
+    def _gather_events(self, folder: IncidentFolder) -> str:
+        freeze = folder.read("freeze", Freeze)
+        if freeze is None or folder.events_after.exists():
+            return ""
+        self._event_ring.rotate()
+        since = number_of(Path(freeze.last_segment)) if freeze.last_segment else 0
+        segments = [path for path in self._event_ring.closed() if number_of(path) > since]
+        join(segments, folder.events_after)
+        missing = number_of(segments[0]) - since - 1 if segments and since else 0
+        return f"{missing} segments were forgotten: more events came than the ring holds" if missing else ""
+
+    def _preamble(self) -> Document:
+        return {
+            "host": self._host,
+            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "netns_inode": own_netns(),
+            "programs": list(self._kernel_events.programs),
+        }
+
+    def _keep(self, documents: Sequence[Document]) -> None:
+        self._seen += len(documents)
+        self._lost += sum(map(lost, documents))
+        self._event_ring.append(documents)
+        self._on_events(documents)
+
+    def _supervise(self) -> None:
+        while not self._stopping.wait(TICK_SECONDS):
+            try:
+                self._in_hand(self._tend)
+            except OSError:
+                log.exception("the recorder could not be tended")
+
+    def _tend(self) -> None:
+        self._captures = [capture for capture in self._captures if capture.running]
+        self._event_ring.prune(hold=bool(self._captures))
+        self._ring.prune()
+        forget_old(self._folder / "incidents", time.time() - self.settings.keep_frozen_seconds)
+        if self.settings.enabled and self._retries["packets"].due(failed=not self._ring.running):
+            self._ring.begin()
+        if self._kernel_events.state == "failed" and self._retries["events"].due(failed=True):
+            self._kernel_events.retry()
+
+
+class _Retry:
+    """When to try again: soon at first, then ever later, at once after a long time without failure."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._pause = _RETRY_SECONDS
+
+    def due(self, *, failed: bool) -> bool:
+        now = time.monotonic()
+        if not failed or now < self._next:
+            return False
+        lately = now - self._next < self._pause
+        self._pause = min(self._pause * 2, _RETRY_SECONDS_MAX) if lately else _RETRY_SECONDS
+        self._next = now + self._pause
+        return True

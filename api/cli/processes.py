@@ -1,0 +1,133 @@
+"""Commands that run a process: serve, worker, agent, up, doctor, demo, bench.
+
+Owns their options. What they do is in `api.processes` and `lab`; heavy imports wait until a command needs them.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from api.logging import configure
+from api.settings import AgentSettings, ServeSettings, UpSettings, WorkerSettings, load
+
+Config = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.")]
+StateDir = Annotated[Path | None, typer.Option(help="Keys, ledger, vault, logs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Mount the commands."""
+    for command in (serve, worker, agent, up, doctor, demo, bench):
+        app.command()(command)
+
+
+def serve(config: Config = None, state_dir: StateDir = None) -> None:
+    """Serve the API: intake, incidents, decisions, evidence."""
+    from api.processes.serve import run_serve
+
+    settings = load(ServeSettings, config, state_dir=state_dir)
+    configure(settings.log_format, settings.log_level)
+    _run(run_serve(settings), signals=False)
+
+
+def worker(config: Config = None, state_dir: StateDir = None) -> None:
+    """Run workflows and control activities."""
+    from api.processes.worker import run_worker
+
+    settings = load(WorkerSettings, config, state_dir=state_dir)
+    configure(settings.log_format, settings.log_level)
+    _run(run_worker(settings))
+
+
+def agent(
+    config: Config = None,
+    state_dir: StateDir = None,
+    join: Annotated[str | None, typer.Option(help="URL of the API to join.")] = None,
+    token: Annotated[str | None, typer.Option(envvar="FIREBREAK_JOIN_TOKEN", help="Join token.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of this host; default: its hostname.")] = None,
+    recorder: Annotated[bool | None, typer.Option(help="Keep the flight recorder running.")] = None,
+) -> None:
+    """Take orders for this host. Needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON."""
+    from api.processes.agent import run_agent
+
+    settings = load(AgentSettings, config, state_dir=state_dir, name=name, recorder=recorder)
+    configure(settings.log_format, settings.log_level)
+    _run(run_agent(settings, join, token))
+
+
+def up(
+    config: Config = None,
+    state_dir: StateDir = None,
+    api_port: Annotated[int | None, typer.Option(help="Port of the API.")] = None,
+    bind: Annotated[str | None, typer.Option(help="Address that the API listens on.")] = None,
+    temporal_port: Annotated[int | None, typer.Option(help="Port of the embedded Temporal.")] = None,
+    siem_port: Annotated[int | None, typer.Option(help="Port of the embedded SIEM; 0: none.")] = None,
+    siem_url: Annotated[str | None, typer.Option(help="URL of a SIEM of yours.")] = None,
+    advertise_host: Annotated[str | None, typer.Option(help="Address at which hosts reach this node.")] = None,
+    log_group: Annotated[int | None, typer.Option(help="NFLOG group that hears of what is dropped.")] = None,
+    detect_every: Annotated[int | None, typer.Option(help="Seconds between runs of the detections; 0: never.")] = None,
+) -> None:
+    """Run one node with everything embedded; hosts join it with `firebreak agent --join`."""
+    from api.processes.up import run_up
+
+    settings = load(
+        UpSettings,
+        config,
+        state_dir=state_dir,
+        api_port=api_port,
+        bind=bind,
+        temporal_port=temporal_port,
+        siem_port=siem_port,
+        siem_url=siem_url,
+        advertise_host=advertise_host,
+        log_group=log_group,
+        detect_every_seconds=detect_every,
+    )
+    configure(settings.log_format, settings.log_level)
+    _run(run_up(settings), signals=False)
+
+
+def doctor(config: Config = None, state_dir: StateDir = None) -> None:
+    """Say what is missing or unreachable, why, and what to do."""
+    from api.processes.doctor import examine
+
+    raise typer.Exit(asyncio.run(examine(load(UpSettings, config, state_dir=state_dir))))
+
+
+def demo(
+    pause: Annotated[bool, typer.Option(help="Stop at the gate, so that you can decide.")] = False,
+    directory: Annotated[Path, typer.Option(help="Where the demo leaves its report and figures.")] = Path("var/demo"),
+) -> None:
+    """Watch an intruder being stopped: real packets, a real capture, a real decision, a report to open."""
+    from lab.demo import run_demo
+
+    raise typer.Exit(run_demo(directory, pause=pause))
+
+
+def bench(
+    incidents: Annotated[int, typer.Option(help="How many incidents to measure.")] = 20,
+    directory: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("var/bench"),
+) -> None:
+    """Measure time to contain beside the durable floor, in one run."""
+    from lab.bench import run_bench
+
+    raise typer.Exit(run_bench(directory, incidents=incidents))
+
+
+def _run(process: Coroutine[Any, Any, None], *, signals: bool = True) -> None:
+    """Run until it ends; with `signals`, SIGTERM and SIGINT cancel it in order."""
+
+    async def main() -> None:
+        task = asyncio.ensure_future(process)
+        if signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    uvloop.run(main())

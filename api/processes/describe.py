@@ -1,0 +1,59 @@
+"""From a batch of committed alerts to the input of an incident's workflow. Pure but for reading the ledger's hosts.
+
+Owns resolution before the start, so that no activity stands between the alert and the first order.
+"""
+
+from collections.abc import Callable, Sequence
+
+from activities.contracts.incident import AlertBatch, IncidentStart
+from activities.ledger.intake import PendingBatch
+from playbooks.alerts import Alert
+from playbooks.host_isolation import LifelineEndpoint
+from playbooks.loading import choose
+from playbooks.playbook import Playbook
+from segmentation.workloads import Inventory, Workload
+
+
+class Describer:
+    """Resolves targets, picks the playbook, and lays everything that the first order needs into one document."""
+
+    def __init__(
+        self,
+        hosts: Callable[[], Inventory],
+        playbooks: Sequence[Playbook],
+        lifeline: tuple[LifelineEndpoint, ...],
+        *,
+        log_group: int | None,
+        siem_configured: bool,
+    ) -> None:
+        self._hosts = hosts
+        self._playbooks = playbooks
+        self._lifeline = lifeline
+        self._log_group = log_group
+        self._siem_configured = siem_configured
+
+    def __call__(self, batch: PendingBatch) -> IncidentStart:
+        inventory = self._hosts()
+        alert = batch.first.alert
+        targets = targets_of(alert, inventory)
+        playbook = choose(self._playbooks, alert)
+        return IncidentStart(
+            incident_id=batch.incident_id,
+            correlation_key=batch.correlation_key,
+            alerts=AlertBatch(
+                ids=batch.outbox_ids, first=batch.first, last_received_at=batch.last_received_at
+            ),
+            playbook=playbook,
+            targets=targets,
+            witnesses=inventory.peers_of(targets[0]) if targets else (),
+            lifeline=self._lifeline,
+            log_group=self._log_group,
+            siem_configured=self._siem_configured,
+        )
+
+
+def targets_of(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
+    """The one workload that an alert accuses; none if it names nobody we know, or more than one by an ambiguous name."""
+    addresses = [str(ip) for ip in (*alert.host.ip, *filter(None, [alert.source.ip]))]
+    found = inventory.resolve((alert.host.id or "", alert.host.name or ""), addresses)
+    return found if len(found) == 1 else ()

@@ -1,0 +1,150 @@
+"""`firebreak up`: one node with everything embedded, on one machine.
+
+Owns the order in which the parts start and stop, the first administrator's token, and `node.json`, where the node says
+what runs where. State stays in the state directory: a restart goes on with every open incident.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from api.processes.embedded import http_ready, siem_program, temporal_program, temporal_ready
+from api.processes.supervisor import Program, Supervisor, firebreak
+from activities.orders.keys import load_control_key
+from api.settings import UpSettings
+from api.sources import Sources
+from api.tokens import Tokens
+
+log = structlog.get_logger(__name__)
+NODE = "node.json"
+
+
+async def run_up(settings: UpSettings) -> None:
+    """Start everything, say where it is, and keep it running until SIGTERM or SIGINT."""
+    prepare(settings)
+    supervisor = Supervisor(settings.state_dir / "logs")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    running = asyncio.create_task(keep_running(settings, supervisor))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()  # it never ends by itself: this raises what went wrong
+    finally:
+        running.cancel()
+        stopping.cancel()
+        with contextlib.suppress(FileNotFoundError):
+            (settings.state_dir / NODE).unlink()
+        await supervisor.stop()
+        log.info("firebreak is down, open incidents go on at the next start")
+
+
+def prepare(settings: UpSettings) -> None:
+    """The state directory, the first administrator, and the source that our own detections post as."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.state_dir.chmod(0o700)
+    load_control_key(settings.state_dir)
+    tokens = Tokens(settings.state_dir)
+    if not tokens.entries():
+        made = tokens.create("admin", ("admin",))
+        write_secret(settings.state_dir / "admin.token", made.token)
+        log.info("first start: the administrator's token was written", file=str(settings.state_dir / "admin.token"))
+    sources = Sources(settings.state_dir)
+    if sources.find(settings.detect_source) is None:
+        sources.add(settings.detect_source)
+
+
+async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
+    """Temporal and the SIEM first, then the API, then the worker."""
+    await supervisor.start(temporal_program(settings.temporal_port, settings.state_dir / "temporal.db"))
+    if settings.siem_port:
+        await supervisor.start(siem_program(settings.siem_port))
+    (settings.state_dir / "worker.ready").unlink(missing_ok=True)
+    environment = environment_of(settings)
+    await supervisor.start(Program("api", firebreak("serve"), environment))
+    await supervisor.start(Program("worker", firebreak("worker"), environment))
+    await temporal_ready(temporal_address(settings))
+    await http_ready(f"{api_url(settings)}/healthz")
+    await worker_ready(settings)
+
+
+def environment_of(settings: UpSettings) -> dict[str, str]:
+    """The settings of the parts, as the variables that they read."""
+    siem = f"http://127.0.0.1:{settings.siem_port}" if settings.siem_port else settings.siem_url
+    chosen: dict[str, object] = {
+        "state_dir": settings.state_dir.resolve(),
+        "temporal_address": temporal_address(settings),
+        "temporal_namespace": settings.temporal_namespace,
+        "siem_url": siem,
+        "log_format": "json",
+        "log_level": settings.log_level,
+        "bind": settings.bind,
+        "ledger_url": settings.ledger_url,
+        "advertise_host": settings.advertise_host,
+        "api_port": settings.api_port,
+        "detect_every_seconds": settings.detect_every_seconds,
+        "vault_dir": settings.vault_dir.resolve() if settings.vault_dir else "",
+        "playbook_dir": settings.playbook_dir.resolve() if settings.playbook_dir else "",
+        "log_group": settings.log_group if settings.log_group is not None else "",
+    }
+    return {f"FIREBREAK_{key.upper()}": str(value) for key, value in chosen.items()}
+
+
+def temporal_address(settings: UpSettings) -> str:
+    """Where the embedded Temporal listens."""
+    return f"127.0.0.1:{settings.temporal_port}"
+
+
+def api_url(settings: UpSettings) -> str:
+    """Where the API listens."""
+    return f"http://{settings.bind}:{settings.api_port}"
+
+
+async def worker_ready(settings: UpSettings, seconds: float = 60) -> None:
+    """Wait until the worker has written its mark, newer than our start."""
+    async with asyncio.timeout(seconds):
+        while not (settings.state_dir / "worker.ready").exists():
+            await asyncio.sleep(0.05)
+
+
+def write_node(settings: UpSettings, supervisor: Supervisor) -> None:
+    """Say what runs where, atomically."""
+    node = {
+        "api_url": api_url(settings),
+        "temporal_address": temporal_address(settings),
+        "pids": supervisor.pids(),
+        "pid": os.getpid(),
+        "since": datetime.now(UTC).isoformat(),
+    }
+    partial = settings.state_dir / f"{NODE}.{secrets.token_hex(4)}"
+    partial.write_text(json.dumps(node, indent=2), encoding="utf-8")
+    partial.replace(settings.state_dir / NODE)
+
+
+async def keep_running(settings: UpSettings, supervisor: Supervisor) -> None:
+    """Start the parts; then keep `node.json` true when one came back with another process id."""
+    await start_parts(settings, supervisor)
+    log.info("firebreak is up", api=api_url(settings), state=str(settings.state_dir))
+    written: dict[str, int] = {}
+    while True:
+        if supervisor.pids() != written:
+            written = supervisor.pids()
+            write_node(settings, supervisor)
+        await asyncio.sleep(0.2)
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """A file that its owner alone may read."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(secret + "\n")

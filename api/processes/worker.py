@@ -1,0 +1,182 @@
+"""`firebreak worker`: workflows, control activities and the dispatcher, in one process on one connection.
+
+Owns their assembly. Holds SIEM and ledger credentials and the key that signs orders; no credential of a target.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+from elasticsearch import Elasticsearch
+from pydantic import SecretStr
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.converter import DataConverter
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.evidence.register import EvidenceRegistry
+from activities.evidence.vault import LocalVault
+from activities.ledger.ledger import Ledger
+from activities.ledger.recording import Recording
+from activities.orders.codec import Seal, control_converter
+from activities.orders.interceptor import ErrorTranslation
+from activities.orders.keys import load_control_key, load_or_create_secret
+from activities.report.render import Reports
+from activities.siem.client import siem_client
+from activities.siem.corroborate import Corroborations
+from activities.siem.detect import Detections
+from activities.siem.notify import ship_events
+from api.processes.addresses import lifeline_of
+from api.processes.describe import Describer
+from api.processes.dispatcher import CONTROL_QUEUE, Dispatcher
+from api.settings import WorkerSettings
+from api.sources import Sources
+from playbooks.loading import load_catalog, load_detections
+from workflows.collect_evidence import CollectEvidenceWorkflow
+from workflows.contain_target import ContainTargetWorkflow
+from workflows.detect import DetectWorkflow
+from workflows.incident import IncidentWorkflow
+from workflows.ping_host import PingHostWorkflow
+from workflows.post_mortem import PostMortemWorkflow
+from workflows.remediate import RemediateWorkflow
+
+log = structlog.get_logger(__name__)
+CATALOG = Path(__file__).parents[2] / "playbooks" / "catalog"
+DETECTIONS = Path(__file__).parents[2] / "playbooks" / "detections"
+WORKFLOWS = [
+    IncidentWorkflow,
+    ContainTargetWorkflow,
+    CollectEvidenceWorkflow,
+    RemediateWorkflow,
+    PostMortemWorkflow,
+    PingHostWorkflow,
+    DetectWorkflow,
+]
+# Pure by contract (import-linter holds it): loaded once instead of once per workflow run.
+PURE = (
+    "activities",
+    "playbooks",
+    "segmentation",
+    "pydantic",
+    "pydantic_core",
+    "rfc8785",
+    "yaml",
+    "structlog",
+)
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The SDK's sandbox with its restrictions on, sharing only pure modules."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PURE))
+
+
+async def run_worker(settings: WorkerSettings) -> None:
+    """Run until cancelled; a task under way is finished first."""
+    ledger = Ledger.open(settings.ledger)
+    playbooks = load_catalog(settings.playbook_dir or CATALOG)
+    seal = Seal(load_or_create_secret(settings.state_dir / "seal.secret"))
+    converter = control_converter(seal, load_control_key(settings.state_dir), ledger.hosts.public_key)
+    client = await connect(settings.temporal_address, settings.temporal_namespace, converter)
+    siem = (
+        siem_client(settings.siem_url, api_key=_secret(settings.siem_api_key)) if settings.siem_url else None
+    )
+    describe = Describer(
+        ledger.hosts.hosts,
+        playbooks,
+        lifeline_of(settings),
+        log_group=settings.log_group,
+        siem_configured=siem is not None,
+    )
+    dispatcher = Dispatcher(ledger.intake, client, describe, settings.state_dir)
+    with ThreadPoolExecutor(max_workers=16, thread_name_prefix="activity") as executor:
+        worker = Worker(
+            client,
+            task_queue=CONTROL_QUEUE,
+            workflows=WORKFLOWS,
+            activities=control_activities(settings, ledger, siem),
+            activity_executor=executor,
+            workflow_runner=workflow_runner(),
+            interceptors=[ErrorTranslation()],
+        )
+        async with worker:
+            await ensure_detections(client, settings, siem)
+            (settings.state_dir / "worker.ready").touch()
+            log.info("worker is ready", playbooks=[p.name for p in playbooks])
+            await dispatcher.run()
+
+
+def control_activities(
+    settings: WorkerSettings, ledger: Ledger, siem: Elasticsearch | None
+) -> list[Callable[..., Any]]:
+    """Every activity of the control queue."""
+    vault = LocalVault(settings.vault)
+    registry = EvidenceRegistry(ledger.custody, vault)
+    reports = Reports(ledger.incidents, vault.root)
+    recording = Recording(ledger, partial(ship_events, siem) if siem else _nobody)
+    activities = [
+        recording.record_incident,
+        registry.register_evidence,
+        registry.verify_case,
+        reports.render_report,
+    ]
+    activities.append(Corroborations(siem, ledger.hosts.hosts).corroborate_alert)
+    source = Sources(settings.state_dir).find(settings.detect_source)
+    if siem is not None and source is not None and source.signed:
+        url = f"http://127.0.0.1:{settings.api_port}/v1/alerts/{source.name}"
+        secret = source.secrets[0].get_secret_value()
+        activities.append(Detections(siem, url, secret, load_detections(DETECTIONS)).run_detections)
+    return activities
+
+
+async def ensure_detections(client: Client, settings: WorkerSettings, siem: Elasticsearch | None) -> None:
+    """Have Temporal run the detections as often as the settings say, or not at all."""
+    handle = client.get_schedule_handle("detect")
+    with contextlib.suppress(RPCError):
+        await handle.delete()
+    if siem is None or not settings.detect_every_seconds:
+        return
+    await client.create_schedule(
+        "detect",
+        Schedule(
+            action=ScheduleActionStartWorkflow(DetectWorkflow.run, id="detect", task_queue=CONTROL_QUEUE),
+            spec=ScheduleSpec(
+                intervals=[ScheduleIntervalSpec(timedelta(seconds=settings.detect_every_seconds))]
+            ),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+        ),
+    )
+
+
+async def connect(address: str, namespace: str, converter: DataConverter) -> Client:
+    """A client of Temporal; waits for it with growing pauses, saying so."""
+    pause = 0.1
+    while True:
+        try:
+            return await Client.connect(address, namespace=namespace, data_converter=converter)
+        except RuntimeError as error:
+            log.warning("temporal is not reachable yet", address=address, error=str(error)[:200])
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
+
+
+def _nobody(*_: object) -> None:
+    """Where no SIEM is configured nobody is told."""

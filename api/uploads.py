@@ -1,0 +1,72 @@
+"""The vault's door for agents: PUT /v1/vault/{incident_id}/{evidence_id}.
+
+Owns streaming a signed upload into the vault, without ever holding it in memory. What arrives and is not
+what was announced is not kept; what is kept is never replaced.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from activities.contracts.evidence import Storage
+from api.agents import Agent
+from api.bodies import BodyTooLarge
+from api.dependencies import Given
+from api.incidents import find_incident
+from api.paths import EvidenceId, IncidentId
+from api.problems import documented
+
+router = APIRouter(tags=["agents"])
+FileName = Annotated[
+    str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Name in the vault.")
+]
+
+
+@router.put(
+    "/v1/vault/{incident_id}/{evidence_id}",
+    status_code=201,
+    summary="Hand one artefact to the vault",
+    responses=documented(401, 404, 409, 413, 422, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def put_artefact(
+    incident_id: IncidentId,
+    evidence_id: EvidenceId,
+    name: FileName,
+    request: Request,
+    given: Given,
+    agent: Agent,
+) -> Storage:
+    """The same bytes again are no change, so that a lost answer can be asked for again."""
+    await find_incident(given, incident_id)
+    chunks = _Chunks(request, given.limits.evidence_bytes)
+    return await asyncio.to_thread(
+        given.vault.put_stream, incident_id, evidence_id, name, chunks, sha256=agent.sha256
+    )
+
+
+class _Chunks:
+    """A request's stream, read from another thread than the one that receives it."""
+
+    def __init__(self, request: Request, max_bytes: int) -> None:
+        self._stream: AsyncIterator[bytes] = request.stream().__aiter__()
+        self._loop = asyncio.get_running_loop()
+        self._max_bytes = max_bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        while (chunk := asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()) is not None:
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise BodyTooLarge(f"More than {self._max_bytes} bytes came.", hint="Split the capture.")
+            yield chunk
+
+    async def _next(self) -> bytes | None:
+        return await anext(self._stream, None)

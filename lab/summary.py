@@ -1,0 +1,58 @@
+"""What a run of the demo measured.
+
+Owns the shape of `summary.json`. Never invents a figure: what was not measured is None.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from segmentation.workloads import Frozen
+
+Result = Literal["cut", "open", "unknown"]
+
+
+class Cut(Frozen):
+    """What packets said, by kind of traffic."""
+
+    new: Result
+    established: Result
+    ipv6: Result
+
+
+class EvidenceFigures(Frozen):
+    """What was collected."""
+
+    items: int
+    verified: int
+    packets: int
+    packets_dropped: int
+    ebpf_events: int
+
+
+class Summary(Frozen):
+    """The figures of one run; times in milliseconds."""
+
+    time_to_contain_ms: float = Field(
+        description="Webhook sent -> first packet of the intruder that was blocked."
+    )
+    durable_floor_ms: float = Field(
+        description="Eager start -> one empty activity on an agent's queue; median of 20."
+    )
+    prober_packets_per_second: float
+    cut: Cut
+    lifeline: str
+    bystanders: str
+    proof: str
+    evidence: EvidenceFigures
+    intruder_ended: bool
+    released: bool
+    restored: bool
+    report: str
+    incident: str
+    seconds: float = Field(description="From the first packet of the lab to the report.")
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,193 @@
+"""Planning the isolation of a Linux host: Observation and intent in, Change out. Pure.
+
+Owns what an isolation is and its inverse; the rules themselves are in `playbooks.isolation_rules`. Runs unchanged in the workflow (what people
+decide on) and on the host's agent (what is carried out), so that both can compare digests. Never applies it.
+
+    change = plan_isolation(observation, intent)
+    change.inverse()          # what lifts it again
+    plan_isolation(observation_with_our_table, intent).empty   # -> True
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field, IPvAnyAddress
+
+from playbooks import isolation_rules
+from playbooks.canonical import digest
+from playbooks.nftables import NftCommand
+from segmentation.workloads import Frozen, Name
+
+
+class LifelineEndpoint(Frozen):
+    """One address and port of the control plane that an isolated host may still reach."""
+
+    purpose: Literal["temporal", "api", "siem", "dns"]
+    address: IPvAnyAddress
+    port: int = Field(ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class Interface(Frozen):
+    """A network device of a host as observed."""
+
+    name: str = Field(pattern=r"^[^\s/\"{}]{1,15}$")
+    ifindex: int
+    mac: str = ""
+    addresses: tuple[IPvAnyAddress, ...] = ()
+
+
+class HostObservation(Frozen):
+    """What a host looked like before a change: enough to know what was there and to compare afterwards."""
+
+    host_id: Name
+    boot_id: str
+    kernel: str
+    netns_inode: int
+    interfaces: tuple[Interface, ...]
+    ruleset_digest: str = Field(description="Digest of the ruleset without handles, counters and countdowns.")
+    base_chains: tuple[str, ...] = Field(
+        description="`family table chain hook priority` of every base chain."
+    )
+    firebreak_tables: tuple[str, ...] = Field(
+        default=(), description="Names of our own tables in force: loaded, and armed if they have a dead-man."
+    )
+    ruleset_outline: dict[str, str] = Field(
+        default_factory=dict,
+        description="Digest of each table, chain and set of others, to name what differs later.",
+    )
+
+    def without(self, table: str) -> "HostObservation":
+        """The same host without one of our tables: what to plan from when the table is to be loaded anew."""
+        return self.model_copy(
+            update={"firebreak_tables": tuple(t for t in self.firebreak_tables if t != table)}
+        )
+
+
+class IsolationIntent(Frozen):
+    """What a response wants of a host: cut it off, keep the lifeline, for so long."""
+
+    incident_id: Name
+    host_id: Name
+    lifeline: tuple[LifelineEndpoint, ...] = Field(min_length=1)
+    lease_seconds: int = Field(
+        ge=1, le=86400, description="Time on the kernel's dead-man; renewed while the lease stands."
+    )
+    ends: Literal["open", "closed"] = Field(
+        description="What a lease that nobody renews does: lift, or hold until released."
+    )
+    log_group: int | None = Field(
+        default=None, ge=0, le=65535, description="NFLOG group that hears of what was cut."
+    )
+
+
+class HostChange(Frozen):
+    """The planned difference on one host; applying it is one atomic nftables batch."""
+
+    incident_id: Name
+    host_id: Name
+    table: str
+    devices: tuple[str, ...]
+    lease_seconds: int
+    ends: Literal["open", "closed"]
+    summary: tuple[str, ...] = Field(description="The change in words, for the people who decide.")
+    commands: tuple[NftCommand, ...]
+    undo: tuple[NftCommand, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing left to apply."""
+        return not self.commands
+
+    @property
+    def plan_hash(self) -> str:
+        """What a gate approves and an order carries."""
+        return digest(self)
+
+    def inverse(self) -> "HostChange":
+        """The change that lifts this one; deleting only what is ours."""
+        return self.model_copy(
+            update={"commands": self.undo, "undo": self.commands, "summary": (f"delete tables {self.table}",)}
+        )
+
+
+def table_name(incident_id: str) -> str:
+    """Our table for an incident: derived, never random, so that a retry finds its own work."""
+    return "firebreak_" + re.sub(r"[^a-z0-9]", "_", incident_id.lower())
+
+
+def plan_isolation(observation: HostObservation, intent: IsolationIntent) -> HostChange:
+    """Isolate the host in every direction except the lifeline; empty when that already stands."""
+    name = table_name(intent.incident_id)
+    devices = tuple(sorted(i.name for i in observation.interfaces if i.name != "lo"))
+    standing = name in observation.firebreak_tables
+    return HostChange(
+        incident_id=intent.incident_id,
+        host_id=intent.host_id,
+        table=name,
+        devices=devices,
+        lease_seconds=intent.lease_seconds,
+        ends=intent.ends,
+        summary=() if standing else _in_words(intent, devices),
+        commands=() if standing else _batch(name, devices, intent),
+        undo=tuple(isolation_rules.undo(name, devices)),
+    )
+
+
+def refit(change: HostChange, devices: Iterable[str]) -> HostChange:
+    """The change for the devices that a host has now: one that is gone would make every batch invalid.
+
+    A change that was planned without any device can't gain one.
+    """
+    wanted = tuple(sorted(device for device in devices if device != "lo"))
+    if wanted == change.devices or not change.devices:
+        return change
+    inet = [c for c in change.commands if isolation_rules.body(c)["family"] == "inet"]
+    lease = _dead_man(change)
+    egress = (
+        isolation_rules.refit_egress(change.table, wanted, change.commands, lease_seconds=lease)
+        if inet
+        else []
+    )
+    undo = tuple(isolation_rules.undo(change.table, wanted))
+    return change.model_copy(update={"devices": wanted, "commands": (*inet, *egress), "undo": undo})
+
+
+def renewal(change: HostChange, lease_seconds: int) -> tuple[NftCommand, ...]:
+    """Batch that winds the dead-man up again; nft has no update of a timeout, so delete and add at once."""
+    if change.ends == "closed":
+        return ()
+    batch: list[NftCommand] = []
+    for family, keys in (("inet", ("ipv4", "ipv6")), ("netdev", change.devices)):
+        if not keys:
+            continue
+        where = {"family": family, "table": change.table, "name": "armed"}
+        # Adding first makes the delete valid even where the element has just expired.
+        batch.append({"add": {"element": where | {"elem": list(keys)}}})
+        batch.append({"delete": {"element": where | {"elem": list(keys)}}})
+        fresh = [{"elem": {"val": key, "timeout": lease_seconds}} for key in keys]
+        batch.append({"add": {"element": where | {"elem": fresh}}})
+    return tuple(batch)
+
+
+def _batch(name: str, devices: tuple[str, ...], intent: IsolationIntent) -> tuple[NftCommand, ...]:
+    lifeline = [(endpoint.address, endpoint.port, endpoint.protocol) for endpoint in intent.lifeline]
+    lease = _dead_man(intent)
+    inet = isolation_rules.inet(name, lifeline, lease_seconds=lease, log_group=intent.log_group)
+    return (*inet, *isolation_rules.egress(name, devices, lifeline, lease_seconds=lease))
+
+
+def _dead_man(of: IsolationIntent | HostChange) -> int | None:
+    return of.lease_seconds if of.ends == "open" else None
+
+
+def _in_words(intent: IsolationIntent, devices: tuple[str, ...]) -> tuple[str, ...]:
+    lifeline = ", ".join(f"{e.purpose} {e.address}:{e.port}/{e.protocol}" for e in intent.lifeline)
+    end = "lifts by itself" if intent.ends == "open" else "holds until released"
+    return (
+        f"drop all IPv4 and IPv6 traffic from, to and through host {intent.host_id}, established too",
+        f"drop raw frames leaving {', '.join(devices) or 'no device'}",
+        f"keep the lifeline: {lifeline}",
+        f"lease of {intent.lease_seconds} s on the kernel's clock, then it {end}",
+    )

@@ -1,0 +1,91 @@
+"""Proof: what was measured after a change, and what it adds up to. Pure.
+
+Owns the vocabulary of measurements and the verdict drawn from them. A contained host does not testify for
+itself: only measurements of others decide `effective`; its own are kept and marked as such.
+
+    conclude(cuts, lifeline)   # -> Proof(verdict="effective", ...)
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from segmentation.workloads import Frozen, Name
+
+Aspect = Literal["new", "established", "ipv6", "lifeline", "bystander"]
+Result = Literal["cut", "open", "unknown"]
+Verdict = Literal["effective", "partial", "unproven"]
+
+
+class Measurement(Frozen):
+    """One probe: who measured what about whom, how, and what came out."""
+
+    aspect: Aspect
+    result: Result = Field(description="`open` is the good answer for lifeline and bystander.")
+    method: str = Field(description="For example `tcp-connect 10.0.0.2:8000`, `silence 400 ms`.")
+    witness: Name = Field(description="Host that measured.")
+    subject: Name = Field(description="Host that was measured.")
+    measured_at: datetime
+    detail: str = ""
+    applicable: bool = Field(
+        default=True, description="False: the subject has nothing of this kind to measure."
+    )
+
+    @property
+    def independent(self) -> bool:
+        """Whether somebody else than the subject says so."""
+        return self.witness != self.subject
+
+
+class Proof(Frozen):
+    """All measurements of one containment and the verdict."""
+
+    verdict: Verdict
+    new: Result = "unknown"
+    established: Result = "unknown"
+    ipv6: Result = "unknown"
+    lifeline: Result = "unknown"
+    bystanders: Result = "unknown"
+    measurements: tuple[Measurement, ...] = ()
+    reasons: tuple[str, ...] = Field(default=(), description="Why it is not more than it is.")
+
+
+def conclude(measurements: tuple[Measurement, ...]) -> Proof:
+    """The verdict: effective only if others saw new and established traffic cut and the lifeline answered."""
+    independent = tuple(m for m in measurements if m.independent)
+    seen = {aspect: _worst(independent, aspect) for aspect in ("new", "established", "ipv6")}
+    lifeline = _worst(measurements, "lifeline", good="open")
+    bystanders = _worst(independent, "bystander", good="open")
+    idle = {aspect for aspect in seen if _is_not_applicable(independent, aspect)}
+    reasons = [f"{aspect} traffic is {result}" for aspect, result in seen.items() if result != "cut"]
+    reasons += [f"the lifeline is {lifeline}"] if lifeline != "open" else []
+    cut = [result == "cut" for aspect, result in seen.items() if aspect not in idle]
+    verdict: Verdict = (
+        "effective" if all(cut) and lifeline == "open" else "partial" if any(cut) else "unproven"
+    )
+    return Proof(
+        verdict=verdict,
+        new=seen["new"],
+        established=seen["established"],
+        ipv6=seen["ipv6"],
+        lifeline=lifeline,
+        bystanders=bystanders,
+        measurements=measurements,
+        reasons=tuple(reasons),
+    )
+
+
+def _is_not_applicable(measurements: tuple[Measurement, ...], aspect: str) -> bool:
+    """Whether everybody who looked says that there is nothing to measure; a host without IPv6 can still be cut off."""
+    alike = [m for m in measurements if m.aspect == aspect]
+    return bool(alike) and not any(m.applicable for m in alike)
+
+
+def _worst(measurements: tuple[Measurement, ...], aspect: str, good: Result = "cut") -> Result:
+    """One bad answer outweighs every good one; no answer at all is `unknown`."""
+    results = {m.result for m in measurements if m.aspect == aspect}
+    bad: Result = "open" if good == "cut" else "cut"
+    if bad in results:
+        return bad
+    return good if good in results else "unknown"

@@ -1,0 +1,64 @@
+"""Workloads: the things that talk.
+
+Owns labels, addresses and the lookup of a workload by what an alert says of it. Never does I/O.
+
+    inventory = Inventory(workloads=(web, app, db))
+    inventory.resolve(names=("web",), addresses=())   # -> (web,)
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, StringConstraints
+
+# RFC 1123 label characters plus dots: what hostnames, machine ids and Kubernetes names all satisfy.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/:@-]{0,253}$")]
+WorkloadKind = Literal["host", "pod", "ec2-instance"]
+
+
+class Frozen(BaseModel):
+    """Base of every document that crosses a boundary: immutable, nothing unknown accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Workload(Frozen):
+    """A host, pod or instance that talks, with its labels and every address it answers on."""
+
+    workload_id: Name = Field(description="Stable id: for a host its machine id.")
+    kind: WorkloadKind = "host"
+    name: Name
+    labels: dict[Name, LabelValue] = Field(default_factory=dict)
+    addresses: tuple[IPvAnyAddress, ...] = ()
+    tcp_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
+        default=(), description="TCP ports its services listened on when its agent last reported; probes use them."
+    )
+
+    @property
+    def queue(self) -> str:
+        """Task queue on which this workload's agent takes its orders."""
+        return f"{self.kind}.{self.workload_id}"
+
+
+class Inventory(Frozen):
+    """The workloads known at one moment."""
+
+    workloads: tuple[Workload, ...] = ()
+
+    def resolve(self, names: Iterable[str], addresses: Iterable[str]) -> tuple[Workload, ...]:
+        """Workloads that carry one of the names or ids, or failing that one of the addresses.
+
+        Names win over addresses: an address may be shared or recycled, an id may not.
+        """
+        wanted = {name.lower() for name in names if name}
+        named = tuple(w for w in self.workloads if {w.name.lower(), w.workload_id.lower()} & wanted)
+        if named:
+            return named
+        found = {ip_address(address) for address in addresses}
+        return tuple(w for w in self.workloads if found & set(w.addresses))
+
+    def peers_of(self, target: Workload) -> tuple[Workload, ...]:
+        """Other hosts with an agent: the witnesses of a containment."""
+        return tuple(w for w in self.workloads if w.kind == "host" and w.workload_id != target.workload_id)

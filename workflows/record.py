@@ -1,0 +1,103 @@
+"""The record of one incident: its snapshot and the events that have not reached the ledger yet.
+
+Owns how the workflow's state becomes the projection that people see. Holds no decision: what to do is in
+`workflows.incident`. Events are written in batches, never on the fast path.
+"""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.contracts.incident import (
+        GateStatus,
+        IncidentEvent,
+        IncidentSnapshot,
+        IncidentStart,
+        RecordIncident,
+        Stage,
+        TargetStatus,
+    )
+
+Detail = str | int | float | bool | None
+
+
+class IncidentRecord:
+    """Collects what happened and brings it to the ledger."""
+
+    def __init__(self, start: IncidentStart) -> None:
+        first, now = start.alerts.first, workflow.now()
+        self.snapshot = IncidentSnapshot(
+            incident_id=start.incident_id,
+            correlation_key=start.correlation_key,
+            title=first.alert.rule.name,
+            stage="detect",
+            severity=first.alert.event.severity,
+            playbook=start.playbook.name if start.playbook else None,
+            alerts=len(start.alerts.ids),
+            first_alert=first,
+            opened_at=now,
+            updated_at=now,
+        )
+        self._events: list[IncidentEvent] = []
+        self._written = 0
+        self._dirty = False
+        self._finished = False
+        self._writing = False
+
+    def note(self, kind: str, summary: str, actor: str = "workflow", **details: Detail) -> None:
+        """Add one line to the timeline."""
+        event = IncidentEvent(
+            at=workflow.now(), stage=self.snapshot.stage, kind=kind, actor=actor, summary=summary, details=details
+        )
+        self._events.append(event)
+        self._dirty = True
+
+    def enter(self, stage: Stage, waiting_for: str = "") -> None:
+        """Go on to a stage."""
+        self.update(stage=stage, waiting_for=waiting_for)
+
+    def update(self, **changes: object) -> None:
+        """Change fields of the snapshot."""
+        self.snapshot = self.snapshot.model_copy(update={**changes, "updated_at": workflow.now()})
+        self._dirty = True
+
+    def set_target(self, status: TargetStatus) -> None:
+        """Replace the status of one target."""
+        others = [t for t in self.snapshot.targets if t.workload.workload_id != status.workload.workload_id]
+        self.update(targets=(*others, status))
+
+    def set_gate(self, status: GateStatus) -> None:
+        """Replace the status of one gate."""
+        others = [g for g in self.snapshot.gates if g.gate.gate_id != status.gate.gate_id]
+        self.update(gates=(*others, status))
+
+    async def keep_writing(self) -> None:
+        """Write whatever is new until `finish`; one write at a time, so that the ledger sees an order."""
+        while True:
+            await workflow.wait_condition(lambda: self._dirty or self._finished)
+            if not self._dirty:
+                return
+            await self._write()
+
+    @property
+    def clean(self) -> bool:
+        """Whether the ledger holds everything noted so far."""
+        return not self._dirty and not self._writing
+
+    def finish(self) -> None:
+        """Let `keep_writing` return once everything is written."""
+        self._finished = True
+
+    async def _write(self) -> None:
+        events, self._events, self._dirty, self._writing = tuple(self._events), [], False, True
+        self._written += 1
+        await workflow.execute_activity(
+            "record_incident",
+            RecordIncident(sequence=self._written, snapshot=self.snapshot, events=events),
+            start_to_close_timeout=timedelta(seconds=20),
+            # The ledger may be away for long; nothing that happened is ever given up.
+            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
+        )
+        self._writing = False
