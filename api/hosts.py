@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import Base64Bytes, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Base64Bytes, ConfigDict, Field, StringConstraints, ValidationError
 
 from activities.ledger.hosts import HostEntry
 from activities.ledger.join_tokens import JoinToken
@@ -24,7 +24,15 @@ from playbooks.host_isolation import LifelineEndpoint
 from segmentation.workloads import Frozen, Name, Workload
 
 router = APIRouter(tags=["hosts"])
+ED25519_BYTES = 32
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+def _ed25519(key: bytes) -> bytes:
+    """Length constraints on the field would count the base64."""
+    if len(key) != ED25519_BYTES:
+        raise ValueError(f"{len(key)} bytes, expected {ED25519_BYTES}")
+    return key
 
 
 class JoinBody(Frozen):
@@ -33,7 +41,9 @@ class JoinBody(Frozen):
     model_config = ConfigDict(json_schema_extra={"example": JOIN})
 
     workload: Workload
-    public_key: Base64Bytes = Field(min_length=32, max_length=32, description="Ed25519, 32 bytes in base64.")
+    public_key: Annotated[Base64Bytes, AfterValidator(_ed25519)] = Field(
+        description="Ed25519, 32 bytes in base64."
+    )
 
 
 class TemporalPlace(Frozen):

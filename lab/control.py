@@ -14,7 +14,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ class ControlPlane:
         return f"http://127.0.0.1:{self.ports['siem']}"
 
     @property
+    def temporal_cli(self) -> str:
+        """Temporal's own command line: what anybody who reaches the server could use."""
+        return str(Path(sys.executable).parent / "temporal")
+
+    @property
     def admin_token(self) -> str:
         """The token that the first start wrote for its administrator."""
         return (self.state_dir / "admin.token").read_text(encoding="ascii").strip()
@@ -100,6 +106,30 @@ class ControlPlane:
             self._up.terminate()
             self._up.wait(30)
 
+    @contextmanager
+    def serve_alone(self) -> Iterator[None]:
+        """The API and nothing else of the control plane: what a user meets while the engine is down."""
+        environment = {
+            "FIREBREAK_STATE_DIR": str(self.state_dir),
+            "FIREBREAK_API_PORT": str(self.ports["api"]),
+            "FIREBREAK_TEMPORAL_ADDRESS": f"127.0.0.1:{self.ports['temporal']}",
+            "FIREBREAK_ADVERTISE_HOST": self.lab.gateway_ipv4,
+        }
+        serve = self.lab.processes.spawn(Spawn([*FIREBREAK, "serve"], self.state_dir / "serve.log", env=environment))
+        try:
+            wait_until(self.answers, START_SECONDS, "the API")
+            yield
+        finally:
+            serve.terminate()
+            serve.wait(15)
+
+    def answers(self) -> bool:
+        """Whether the API answers."""
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=2).is_success
+        except httpx.TransportError:
+            return False
+
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command line against this node as its administrator."""
         env = {**os.environ, "FIREBREAK_URL": self.url, "FIREBREAK_TOKEN": self.admin_token}
@@ -126,8 +156,22 @@ class ControlPlane:
         for name in wanted:
             wait_until(partial(self._has_joined, name), START_SECONDS, f"the agent of {name}")
 
-    def start_agent(self, host: LabHost, token: str, *, recorder: bool = True) -> None:
-        """Start one agent with a join token."""
+    def kill_agents(self) -> None:
+        """kill -9 of every agent."""
+        for agent in self.agents.values():
+            agent.kill()
+            agent.wait()
+
+    def restart_agents(self) -> None:
+        """Start every agent again, as the host that it has joined as."""
+        for name in self.agents:
+            (self.lab[name].state_dir / "agent" / "ready").unlink(missing_ok=True)
+            self.start_agent(self.lab[name])
+        for name in self.agents:
+            wait_until(partial(self._has_joined, name), START_SECONDS, f"the agent of {name}")
+
+    def start_agent(self, host: LabHost, token: str = "", *, recorder: bool = True) -> None:
+        """Start one agent; without a join token it must have joined before."""
         join = f"http://{self.lab.gateway_ipv4}:{self.ports['api']}"
         environment = {
             "FIREBREAK_STATE_DIR": str(host.state_dir / "agent"),
@@ -139,7 +183,7 @@ class ControlPlane:
             "FIREBREAK_DENIALS_FILE": str(file_of(host)),
             "FIREBREAK_LOG_FORMAT": "json",
         }
-        command = [*FIREBREAK, "agent", "--join", join, "--token", token]
+        command = [*FIREBREAK, "agent", *(["--join", join, "--token", token] if token else [])]
         log = host.state_dir / "agent.log"
         self.agents[host.name] = host.popen(command, env=environment, log=log)
 

@@ -73,6 +73,26 @@ class IncidentRecord:
         others = [g for g in self.snapshot.gates if g.gate.gate_id != status.gate.gate_id]
         self.update(gates=(*others, status))
 
+    def gate_changed(self, status: GateStatus) -> None:
+        """Note what is new about a gate: that it opened, each decision, its outcome."""
+        known = {g.gate.gate_id: len(g.gate.decisions) for g in self.snapshot.gates}
+        self.set_gate(status)
+        gate = status.gate
+        if gate.gate_id not in known:
+            deadline = gate.deadline.isoformat()
+            self.note("gate-opened", gate.question, plan_hash=gate.plan_hash, deadline=deadline)
+        for decision in gate.decisions[known.get(gate.gate_id, 0) :]:
+            summary = f"{decision.actor} decided {decision.verdict} on {gate.gate_id}. {decision.reason}".strip()
+            actor, verdict = f"user:{decision.actor}", decision.verdict
+            self.note("decision", summary, actor=actor, plan_hash=decision.plan_hash, verdict=verdict)
+        if status.outcome:
+            self.note("gate-closed", f"{gate.gate_id} is {status.outcome}.", outcome=status.outcome)
+        self.update(waiting_for="" if status.outcome else f"decision on {gate.gate_id}")
+
+    async def flush(self) -> None:
+        """Wait until the ledger holds everything noted so far."""
+        await workflow.wait_condition(lambda: self.clean)
+
     async def keep_writing(self) -> None:
         """Write whatever is new until `finish`; one write at a time, so that the ledger sees an order."""
         while True:

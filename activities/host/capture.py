@@ -1,7 +1,7 @@
 """dumpcap: one packet capture as one process.
 
-Owns its command line, the moment from which it really captures, and its orderly end. Never decides when to capture:
-`activities.host.recorder` does. Needs CAP_NET_RAW and CAP_NET_ADMIN.
+Owns its command line, the moment from which it really captures, and its orderly end. Never decides when to
+capture: `activities.host.recorder` does. Needs CAP_NET_RAW and CAP_NET_ADMIN.
 
     capture = Capture.start(ring_command(settings, folder), folder / "dumpcap.log")
     capture.wait_until_capturing(timeout=3)
@@ -22,11 +22,11 @@ from pydantic import Field
 from activities.host.processes import stat
 from segmentation.workloads import Frozen
 
-# dumpcap hands over what the kernel has after at most this long (CAP_READ_TIMEOUT in dumpcap.c is 250 ms); a capture
-# that is stopped sooner after a packet came may leave that packet in the kernel's buffer.
+# dumpcap hands over what the kernel has after at most this long (CAP_READ_TIMEOUT in dumpcap.c is 250 ms); a
+# capture that is stopped sooner after a packet came may leave that packet in the kernel's buffer.
 READ_TIMEOUT_SECONDS = 0.25
 _CAPTURING = re.compile(rb"^File: ", re.MULTILINE)
-# "Packets received/dropped on interface 'eth0': 18/0 (pcap:0/dumpcap:0/flushed:0/ps_ifdrop:0) (100.0%)"
+# Written, lost, and lost by the interface: "... on interface 'eth0': 18/0 (...ps_ifdrop:0)".
 _COUNTERS = re.compile(
     rb"on interface '.*': (\d+)/(\d+) \(pcap:\d+/dumpcap:\d+/flushed:\d+/ps_ifdrop:(\d+)\)"
 )
@@ -50,7 +50,7 @@ class PacketSettings(Frozen):
 
 
 def ring_command(settings: PacketSettings, folder: Path) -> tuple[str, ...]:
-    """Files by time and size, the oldest replaced. A ring can't carry a capture comment (dumpcap refuses it)."""
+    """Files by time and size, the oldest replaced. dumpcap gives no capture comment to a ring."""
     limits = (
         f"filesize:{settings.ring_file_kib}",
         f"duration:{settings.ring_file_seconds}",

@@ -1,8 +1,8 @@
 """bpftrace: connections, executions and denials of this host's network namespace, as they happen.
 
-Owns the process, the choice of programs and the reading of its output. Programs are fixed files in `bpftrace/`; nothing
-that an order says becomes code. Needs CAP_BPF, CAP_PERFMON and tracefs at /sys/kernel/tracing. A host without them
-goes on without events, and says why.
+Owns the process, the choice of programs and the reading of its output. Programs are fixed files in
+`bpftrace/`; nothing that an order says becomes code. Needs CAP_BPF, CAP_PERFMON and tracefs at
+/sys/kernel/tracing. A host without them goes on without events, and says why.
 
     events = KernelEvents(folder, on_documents=ring.append)
     events.start()
@@ -28,8 +28,8 @@ State = Literal["off", "starting", "running", "failed"]
 Document = dict[str, Any]
 _TRACEPOINT = Path("/sys/kernel/tracing/events/skb/kfree_skb/format")
 _DROP_REASON = re.compile(r'\{ (\d+), "NETFILTER_DROP" \}')
-# bpftrace 0.17 always tries to raise this limit and complains where it can't; BPF memory has not counted against it
-# since Linux 5.11.
+# bpftrace 0.17 always tries to raise this limit and complains where it can't; BPF memory has not counted
+# against it since Linux 5.11.
 _HARMLESS = re.compile(r"RLIMIT_MEMLOCK")
 _LONGEST_NAME = "128"
 
@@ -152,7 +152,7 @@ class KernelEvents:
 
 
 def _drop_reason() -> int | None:
-    """The number of NETFILTER_DROP, which the kernel counts anew in each release (include/net/dropreason-core.h)."""
+    """The number of NETFILTER_DROP; it differs between kernels (include/net/dropreason-core.h)."""
     try:
         found = _DROP_REASON.search(_TRACEPOINT.read_text(encoding="utf-8"))
     except OSError:

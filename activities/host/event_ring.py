@@ -1,7 +1,7 @@
 """Kernel events on disk: lines of JSON in segments, bounded in size and age.
 
-Owns the segments and their rotation. A closed segment is never written again, so that evidence may share its bytes
-by a hard link. Never knows where events come from.
+Owns the segments and their rotation. A closed segment is never written again, so that evidence may share
+its bytes by a hard link. Never knows where events come from.
 
     ring = EventRing(folder, limits, preamble)
     ring.append([{"event": "execution", ...}])

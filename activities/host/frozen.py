@@ -1,13 +1,14 @@
 """What a host keeps of an incident until the vault has it.
 
-Owns one folder per incident: frozen ring files, full-length captures, event files, and the records that let a later
-agent go on where an earlier one was killed. Never starts or ends a process.
+Owns one folder per incident: frozen ring files, full-length captures, event files, and the records that let
+a later agent go on where an earlier one was killed. Never starts or ends a process.
 
     folder = IncidentFolder(root / "inc-1", "inc-1")
     folder.take_packets(sessions)
     folder.write("freeze", freeze)
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class IncidentFolder:
         return sorted(ring.iterdir()) if ring.exists() else []
 
     def next_capture(self) -> Path:
-        """Where the next full-length capture goes: an agent that was killed in a freeze may have begun one."""
+        """Where the next full-length capture goes: an agent killed in a freeze may have begun one."""
         begun = len(list(self.path.glob(f"{_CAPTURE}*.pcapng")))
         return self.path / f"{_CAPTURE}{begun + 1:02d}.pcapng"
 
@@ -100,6 +101,16 @@ class IncidentFolder:
         """Full-length captures that are on record."""
         names = sorted(path.stem for path in self.path.glob(f"{_CAPTURE}*{_DOCUMENT}"))
         return [found for name in names if (found := self.read(name, FullCapture))]
+
+    def volatile(self, order_id: str) -> Path:
+        """Where the documents of one order of volatile state go; an incident may have several orders."""
+        self.make()
+        key = hashlib.sha256(order_id.encode()).hexdigest()[:16]
+        taken = [path for path in self.path.glob("volatile-*") if path.is_dir()]
+        mine = [path for path in taken if path.name.endswith(key)]
+        folder = mine[0] if mine else self.path / f"volatile-{len(taken) + 1:02d}-{key}"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
 
     def write(self, name: str, document: BaseModel) -> None:
         """Keep a record; whole or not there."""

@@ -40,6 +40,7 @@ from playbooks.host_isolation import (
     renewal,
     table_name,
 )
+from playbooks.nftables import NftCommand
 from playbooks.proof import Measurement
 from segmentation.errors import FirebreakError
 
@@ -218,13 +219,21 @@ def _is_alive(intent: IsolationIntent, measured: tuple[Measurement, ...]) -> boo
 
 def _check_own(change: HostChange) -> None:
     """An order can't make us touch another table, however it is signed."""
-    bodies = [next(iter(next(iter(c.values())).items())) for c in (*change.commands, *change.undo)]
-    tables = {body.get("name" if kind == "table" else "table") for kind, body in bodies}
+    tables = {_table_of(command) for command in (*change.commands, *change.undo)}
     if change.table != table_name(change.incident_id) or not tables <= {change.table}:
         raise ForeignChange(
-            f"The change of incident {change.incident_id} touches {', '.join(sorted(map(str, tables)))}; "
+            f"The change of incident {change.incident_id} touches {', '.join(sorted(tables))}; "
             f"only {table_name(change.incident_id)} is its own.",
         )
+
+
+def _table_of(command: NftCommand) -> str:
+    """The table that a command adds or deletes, or works in; anything else has no place in a change of ours."""
+    verb, objects = next(iter(command.items()))
+    kind, body = next(iter(objects.items()))
+    if len(command) != 1 or len(objects) != 1 or verb not in ("add", "delete") or not isinstance(body, dict):
+        return f"everything ({verb} {kind})"
+    return str(body.get("name" if kind == "table" else "table"))
 
 
 def _differences(before: HostObservation, after: Ruleset) -> tuple[str, ...]:

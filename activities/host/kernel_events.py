@@ -1,10 +1,10 @@
 """What bpftrace prints, as documents: connections, executions, denials, and how many were lost.
 
-Owns the reading of one line of `bpftrace -f json` running our programs (bpftrace/*.bt). Pure. Names in a line were
-chosen by whoever runs programs on the host: they stand last, so that they can't become fields.
+Owns the reading of one line of `bpftrace -f json` running our programs (bpftrace/*.bt). Pure. Names in a
+line were chosen by whoever runs programs on the host: they stand last, so that they can't become fields.
 
-    parse(b'{"type": "printf", "data": "execution 2324872607271 29163 28793 0 /usr/bin/bash\\\\n"}', boot_ns)
-    # -> {"at": "2026-...", "event": "execution", "pid": 29163, "ppid": 28793, "uid": 0, "file": "/usr/bin/bash"}
+    parse(b'{"type": "printf", "data": "execution 2324872607271 29163 28793 0 /bin/sh"}', boot_ns)
+    # -> {"at": "2026-...", "event": "execution", "pid": 29163, "ppid": 28793, "uid": 0, "file": "/bin/sh"}
 """
 
 import json
@@ -16,8 +16,8 @@ from typing import Any
 
 Document = dict[str, Any]
 # net/tcp_states.h
-STATES = ("", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT",
-          "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV")  # fmt: skip
+STATES = ("", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
+          "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV")  # fmt: skip
 # Only these happen in the context of the process that owns the socket.
 _OWNED = frozenset({"SYN_SENT", "LISTEN"})
 # bpftrace 0.17 writes an octet above 0x7f as \uffffffXX, sign-extended; every other escape is JSON's.
@@ -26,7 +26,7 @@ _READY = "attached_probes"
 
 
 def parse(line: bytes, boot_ns: int) -> Document | None:
-    """One line as a document; None for what bpftrace says of itself. `boot_ns`: when the host booted, since 1970."""
+    """One line as a document; None for what bpftrace says of itself. `boot_ns`: the boot, since 1970."""
     try:
         message = json.loads(_ESCAPE.sub(_octet, line).decode("utf-8", "backslashreplace"))
         kind, data = message["type"], message["data"]

@@ -1,8 +1,8 @@
 """The ring of packets: a dumpcap that always runs, and what earlier ones left.
 
-Owns the sessions of dumpcap under one folder, their succession without a gap, and the bounds on age and disk. A closed
-session is never written again, so that evidence may share its bytes by hard links. Every method belongs to one
-thread, the one whose end ends dumpcap (PR_SET_PDEATHSIG is about threads, prctl(2)).
+Owns the sessions of dumpcap under one folder, their succession without a gap, and the bounds on age and
+disk. A closed session is never written again, so that evidence may share its bytes by hard links. Every
+method belongs to one thread, the one whose end ends dumpcap (PR_SET_PDEATHSIG is about threads, prctl(2)).
 
     ring = PacketRing(folder, settings)
     ring.begin()                  # a session runs

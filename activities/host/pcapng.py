@@ -1,7 +1,7 @@
 """What a pcapng file says of itself: packets counted, counters of loss read, its end checked.
 
-Owns a reader of block headers (draft-ietf-opsawg-pcapng); dpkt skips the interface statistics in which the loss is
-written. Never looks into a packet and never writes.
+Owns a reader of block headers (draft-ietf-opsawg-pcapng); dpkt skips the interface statistics in which the
+loss is written. Never looks into a packet and never writes.
 
     summary = summarize(path)
     summary.packets, summary.dropped, summary.whole   # -> 812, 0, True
@@ -19,6 +19,8 @@ _LITTLE_ENDIAN = b"\x4d\x3c\x2b\x1a"
 _COMMENT, _IF_NAME, _IF_TSRESOL, _IF_FILTER, _ISB_RECEIVED, _ISB_DROPPED = 1, 2, 9, 11, 4, 5
 _POWER_OF_TWO = 0x80
 _MICROSECONDS = 6
+# The shortest block: type, length, and the length again.
+_HEAD_BYTES, _COUNTER_BYTES = 12, 8
 # A block longer than this is damage, not data: dumpcap's own limit for a packet is 256 KiB.
 _MAX_BLOCK_BYTES = 16 << 20
 
@@ -85,16 +87,16 @@ def summarize(path: Path) -> CaptureSummary:
 
 def _blocks(file: BinaryIO, summary: CaptureSummary) -> Iterator[tuple[int, bytes, str]]:
     order = "<"
-    while head := file.read(12):
-        if len(head) < 12:
+    while head := file.read(_HEAD_BYTES):
+        if len(head) < _HEAD_BYTES:
             return
         if head[:4] == b"\x0a\x0d\x0d\x0a":
             order = "<" if head[8:12] == _LITTLE_ENDIAN else ">"
         kind, length = struct.unpack(order + "II", head[:8])
-        if length < 12 or length % 4 or length > _MAX_BLOCK_BYTES:
+        if not _HEAD_BYTES <= length <= _MAX_BLOCK_BYTES or length % 4:
             return
-        rest = file.read(length - 12) if length > 12 else b""
-        if len(rest) < length - 12 or (head + rest)[-4:] != struct.pack(order + "I", length):
+        rest = file.read(length - _HEAD_BYTES)
+        if len(rest) < length - _HEAD_BYTES or (head + rest)[-4:] != struct.pack(order + "I", length):
             return
         yield kind, (head[8:] + rest)[:-4], order
     summary.whole = bool(summary.interfaces)
@@ -143,7 +145,9 @@ def _read_statistics(summary: CaptureSummary, body: bytes, order: str) -> None:
 
 
 def _counter(value: bytes | None, order: str) -> int | None:
-    return struct.unpack(order + "Q", value)[0] if value is not None and len(value) == 8 else None
+    return (
+        struct.unpack(order + "Q", value)[0] if value is not None and len(value) == _COUNTER_BYTES else None
+    )
 
 
 def _options(data: bytes, order: str) -> dict[int, bytes]:

@@ -1,8 +1,8 @@
 """The flight recorder: what happened on this host before anybody asked.
 
-Owns the rings of packets and kernel events, their supervision, and the freeze that makes them an incident's first
-evidence while recording goes on. Never uploads and never decides: `activities.host.collection` does what orders say.
-Off unless the settings turn it on; a freeze still begins a full-length capture then.
+Owns the rings of packets and kernel events, their supervision, and the freeze that makes them an incident's
+first evidence while recording goes on. Never uploads and never decides: `activities.host.collection` does
+what orders say. Off unless the settings turn it on; a freeze still begins a full-length capture then.
 
     recorder = FlightRecorder(state_dir / "recorder", settings, host="web")
     recorder.start()
@@ -85,7 +85,7 @@ class FlightRecorder:
         self._hands.shutdown()
 
     def freeze(self, incident_id: Name, capture_seconds: int) -> Freeze:
-        """Close the rings for an incident and begin its full-length capture, without a gap. Once per incident."""
+        """Close the rings for an incident and begin its full-length capture, without a gap. Once each."""
         return self._in_hand(lambda: self._freeze(self.incident(incident_id), capture_seconds))
 
     def gather_events(self, incident_id: Name) -> str:
@@ -147,7 +147,7 @@ class FlightRecorder:
             incident_id=folder.incident_id,
             frozen_at=datetime.now(UTC),
             seconds=seconds,
-            capture_reason=reason or ("" if capture and capture.running else complaint(folder.capture_log)),
+            capture_reason=reason or (complaint(capture.log) if capture and not capture.running else ""),
             status=self.status(),
             last_segment=segments[-1].name if segments else "",
             events_command=self._kernel_events.command,

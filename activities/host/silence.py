@@ -8,6 +8,7 @@ not count: an isolated host answers it by design. Never keeps what it hears.
         listener.heard()          # -> Counter({4: 12}), frames by IP version
 """
 
+import contextlib
 import ctypes
 import select
 import socket
@@ -47,12 +48,11 @@ class Listener:
     def __init__(self, sources: Collection[Address], ignored: Collection[Endpoint] = ()) -> None:
         self._ignored = frozenset(ignored)
         self._heard: Counter[int] = Counter()
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0)
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.htons(_ETH_P_ALL))
         try:
             self._socket.setblocking(False)
             _attach(self._socket, _filter(sources))
-            # Bound only now: without a protocol it has received nothing that the filter did not see.
-            self._socket.bind(("", _ETH_P_ALL))
+            self._forget_unfiltered()
         except BaseException:
             self._socket.close()
             raise
@@ -69,6 +69,12 @@ class Listener:
         """Packets so far by IP version."""
         self._drain()
         return Counter(self._heard)
+
+    def _forget_unfiltered(self) -> None:
+        """Everybody's packets, from between the socket's making and its filter."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(1)
 
     def _drain(self) -> None:
         while self._heard.total() < _MAX_FRAMES:

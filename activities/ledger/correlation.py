@@ -28,7 +28,14 @@ def accused(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
 def correlation_key(alert: Alert, inventory: Inventory) -> str:
     """The workload if the alert names exactly one that we know, else what the alert itself says."""
     workloads = accused(alert, inventory)
-    return f"workload:{workloads[0].workload_id}" if len(workloads) == 1 else alert.correlation_key
+    if len(workloads) == 1:
+        return f"workload:{workloads[0].workload_id}"
+    return without_nul(alert.correlation_key)
+
+
+def without_nul(text: str) -> str:
+    """Text as PostgreSQL can keep it; JSON allows a character that its text type does not."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def incident_id(key: str, ordinal: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from activities.contracts.incident import IncidentSnapshot
-from activities.ledger.correlation import incident_id
+from activities.ledger.correlation import incident_id, without_nul
 from activities.ledger.tables import incident_hosts, incidents
 from playbooks.alerts import ReceivedAlert
 
@@ -60,7 +60,7 @@ def write_hosts(connection: Connection, snapshot: IncidentSnapshot) -> None:
 def read(row: Row[Any]) -> IncidentSnapshot:
     """The snapshot, with what intake knows better: the count of alerts, and that a workflow ended unsaid."""
     snapshot = IncidentSnapshot.model_validate_json(row.snapshot)
-    changed: dict[str, Any] = {"updated_at": max(snapshot.updated_at, row.updated_at)}
+    changed: dict[str, Any] = {"updated_at": row.updated_at}
     if row.alerts:
         changed["alerts"] = row.alerts
     if row.status == "closed" and snapshot.status == "open":
@@ -89,7 +89,7 @@ def _hosts(snapshot: IncidentSnapshot) -> set[str]:
     names = [host.name, host.id, *map(str, host.ip)]
     for target in snapshot.targets:
         names += [target.workload.name, target.workload.workload_id, *map(str, target.workload.addresses)]
-    return {name.lower() for name in names if name}
+    return {without_nul(name.lower()) for name in names if name}
 
 
 def _search(snapshot: IncidentSnapshot) -> str:
@@ -102,4 +102,4 @@ def _search(snapshot: IncidentSnapshot) -> str:
         alert.rule.name,
     )
     words = [*said, alert.message, alert.event.reason, snapshot.waiting_for, *sorted(_hosts(snapshot))]
-    return "\n".join(word.lower() for word in words if word)
+    return without_nul("\n".join(word.lower() for word in words if word))

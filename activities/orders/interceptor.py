@@ -82,6 +82,7 @@ class _Guarding(ActivityInboundInterceptor):
                 return self._result_type(input).model_validate_json(earlier)
             result = await super().execute_activity(input)
             self._journal.finish(header.order_id, result.model_dump_json().encode())
+            log.info("order carried out", verb=info.activity_type)
             return result
 
     def _admit(self, input: ExecuteActivityInput) -> Order:  # noqa: A002 - SDK's name

@@ -10,25 +10,15 @@ measured is not proven, what has no time has none. Pure; nothing here knows HTML
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from activities.contracts.evidence import Acquisition, CollectedItem
 from activities.contracts.incident import GateStatus, IncidentEvent, IncidentSnapshot, TargetStatus
+from activities.report.answers import ASPECTS, CUT_ASPECTS, Answer, Tone, answer
 from activities.report.milestones import Milestone, milestones_of, moment_of
 from activities.report.words import listed, span, utc
 from playbooks.gates import Decision
 from playbooks.proof import Measurement
 
-Tone = Literal["good", "care", "bad"]
-_GOOD_ANSWER = {"new": "cut", "established": "cut", "ipv6": "cut", "lifeline": "open", "bystander": "open"}
-ASPECTS = {
-    "new": "New connections",
-    "established": "Established sessions",
-    "ipv6": "IPv6",
-    "lifeline": "Management lifeline",
-    "bystander": "Bystanders",
-}
-_CUT_ASPECTS = {"new", "established", "ipv6"}
 _HELD_STATES = {"isolated", "released", "expired"}
 
 
@@ -39,14 +29,6 @@ class Verdict:
     tone: Tone
     headline: str
     sentences: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One result, in words that say whether it is the good one."""
-
-    tone: Tone
-    word: str
 
 
 @dataclass(frozen=True)
@@ -109,15 +91,6 @@ def gather(snapshot: IncidentSnapshot, timeline: Sequence[IncidentEvent]) -> Fac
     )
 
 
-def answer(aspect: str, result: str) -> Answer:
-    """What a result means for an aspect: `open` is good news of a lifeline and bad news of a cut."""
-    if result == "unknown":
-        return Answer("care", "unknown")
-    good = result == _GOOD_ANSWER[aspect]
-    word = result if aspect in _CUT_ASPECTS else {"open": "reachable", "cut": "unreachable"}[result]
-    return Answer("good" if good else "bad", word)
-
-
 def losses(acquisition: Acquisition) -> str:
     """The tool's own counters in one line; empty where it has none."""
     counters = (
@@ -136,7 +109,9 @@ def _verdict(snapshot: IncidentSnapshot) -> Verdict:
     held = [target for target in targets if target.applied_at and target.state in _HELD_STATES]
     if not held:
         reasons = tuple(f"{t.workload.name}: {t.state}. {t.reason}".strip() for t in targets)
-        return Verdict("bad" if targets else "care", "Nothing was contained", reasons or (_untouched(snapshot),))
+        return Verdict(
+            "bad" if targets else "care", "Nothing was contained", reasons or (_untouched(snapshot),)
+        )
     proven = [target for target in held if target.proof and target.proof.verdict == "effective"]
     took = _time_to_contain(snapshot)
     sentences = tuple(sentence for target in targets for sentence in _sentences(target))
@@ -163,8 +138,12 @@ def _sentences(target: TargetStatus) -> list[str]:
     elif proof.verdict == "partial":
         said = [f"{name} was isolated, but {listed(list(proof.reasons))}."]
     else:
-        witnesses = sorted({m.witness for m in proof.measurements if m.independent and m.aspect in _CUT_ASPECTS})
-        said = [f"{len(witnesses)} other hosts measured that new, established and IPv6 traffic of {name} stopped."]
+        witnesses = sorted(
+            {m.witness for m in proof.measurements if m.independent and m.aspect in CUT_ASPECTS}
+        )
+        said = [
+            f"{len(witnesses)} other hosts measured that new, established and IPv6 traffic of {name} stopped."
+        ]
         said = [said[0].replace("1 other hosts", "Another host")]
         said.append("Its management lifeline stayed up.")
     return [*said, *_ended(target)]
@@ -174,8 +153,14 @@ def _ended(target: TargetStatus) -> list[str]:
     name = target.workload.name
     if target.state == "released":
         after = {True: "its rules are as they were before", False: "its rules differ from before", None: ""}
-        return [f"{name} is released" + (f"; {after[target.restored]}" if target.restored is not None else "") + "."]
-    return [f"The lease on {name} has ended."] if target.state == "expired" else [f"{name} is still isolated."]
+        return [
+            f"{name} is released"
+            + (f"; {after[target.restored]}" if target.restored is not None else "")
+            + "."
+        ]
+    return (
+        [f"The lease on {name} has ended."] if target.state == "expired" else [f"{name} is still isolated."]
+    )
 
 
 def _time_to_contain(snapshot: IncidentSnapshot) -> timedelta | None:
@@ -197,8 +182,14 @@ def _figures(snapshot: IncidentSnapshot) -> tuple[Figure, ...]:
     signed = "signed by its source" if snapshot.first_alert.signed else "not signed by its source"
     return (
         Figure(span(took) if took is not None else "-", "to contain", "alert received until traffic was cut"),
-        Figure(span(until_proof) if until_proof else "-", "to prove", "alert received until the last measurement"),
-        Figure(f"{whole} of {len(packets)}", "evidence items whole", f"{sum(packets):,} packets, {sum(lost):,} lost"),
+        Figure(
+            span(until_proof) if until_proof else "-", "to prove", "alert received until the last measurement"
+        ),
+        Figure(
+            f"{whole} of {len(packets)}",
+            "evidence items whole",
+            f"{sum(packets):,} packets, {sum(lost):,} lost",
+        ),
         Figure(f"{snapshot.alerts:,}", "alerts counted" if snapshot.alerts != 1 else "alert counted", signed),
     )
 
@@ -218,8 +209,8 @@ def _target(status: TargetStatus) -> TargetFacts:
     return TargetFacts(
         status=status,
         summary=tuple((ASPECTS[aspect], answer(aspect, result)) for aspect, result in results.items()),
-        cut=tuple(probe for probe in probes if probe.measurement.aspect in _CUT_ASPECTS),
-        stayed=tuple(probe for probe in probes if probe.measurement.aspect not in _CUT_ASPECTS),
+        cut=tuple(probe for probe in probes if probe.measurement.aspect in CUT_ASPECTS),
+        stayed=tuple(probe for probe in probes if probe.measurement.aspect not in CUT_ASPECTS),
     )
 
 

@@ -1,7 +1,7 @@
 """The few moments of an incident that everybody asks for.
 
-Owns which they are, where each is read from, and how far apart they are. A moment that never came stays on the
-line without a time. Pure.
+Owns which they are, where each is read from, and how far apart they are. A moment that never came stays on
+the line without a time. Pure.
 
     milestones_of(snapshot, timeline)   # -> received, cut, proven, repair decided, released
 """
@@ -9,6 +9,7 @@ line without a time. Pure.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 from activities.contracts.incident import IncidentEvent, IncidentSnapshot
 from activities.report.words import span, utc
@@ -64,5 +65,5 @@ def _latest(moments: Iterable[datetime | None]) -> datetime | None:
 
 
 def _spaced(came: list[Milestone]) -> list[Milestone]:
-    spans = [span(b.at - a.at) for a, b in zip(came, came[1:], strict=False) if a.at and b.at]
+    spans = [span(b.at - a.at) for a, b in pairwise(came) if a.at and b.at]
     return [replace(milestone, after=after) for milestone, after in zip(came, ["", *spans], strict=True)]

@@ -1,7 +1,7 @@
 """The incident report: one HTML file that needs nothing else, now or in ten years.
 
-Owns rendering and writing it. The page loads nothing, runs nothing, and shows what others wrote as inert text.
-The same snapshot and timeline give the same bytes, so that a repeated step is no second report.
+Owns rendering and writing it. The page loads nothing, runs nothing, and shows what others wrote as inert
+text. The same snapshot and timeline give the same bytes, so that a repeated step is no second report.
 
     Reports(ledger.incidents, vault.root).render_report(RenderReport(snapshot=snapshot))
     # -> Report(uri="file:///.../case/inc-1/documents/report.html", ...)
@@ -75,13 +75,17 @@ def render(snapshot: IncidentSnapshot, timeline: Sequence[IncidentEvent]) -> str
     """The page as text. Pure: no clock, no network, no file but its template."""
     css = (_HERE / "report.css").read_text(encoding="utf-8")
     style_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return _environment().get_template("template.html.j2").render(
-        incident=snapshot,
-        timeline=timeline,
-        facts=gather(snapshot, timeline),
-        # Ours, and hashed: the policy in the page lets exactly this style sheet apply, and no attribute.
-        css=Markup(css),  # noqa: S704
-        style_hash=style_hash,
+    return (
+        _environment()
+        .get_template("template.html.j2")
+        .render(
+            incident=snapshot,
+            timeline=timeline,
+            facts=gather(snapshot, timeline),
+            # Ours, and hashed: the policy in the page lets exactly this style sheet apply, and no attribute.
+            css=Markup(css),  # noqa: S704
+            style_hash=style_hash,
+        )
     )
 
 

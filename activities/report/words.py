@@ -1,9 +1,9 @@
-"""How the report writes moments, spans, sizes and what others have written.
+r"""How the report writes moments, spans, sizes and what others have written.
 
 Owns wording alone; every function is pure. Moments are UTC with milliseconds.
 
     span(timedelta(milliseconds=43))   # -> "43 ms"
-    visible("web\\u202egpj.exe")        # -> "web\\u{202E}gpj.exe"
+    visible("web\u202egpj.exe")         # -> "web\u{202E}gpj.exe"
 """
 
 import unicodedata

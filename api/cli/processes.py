@@ -92,11 +92,16 @@ def up(
     _run(run_up(settings), signals=False)
 
 
-def doctor(config: Config = None, state_dir: StateDir = None) -> None:
+def doctor(
+    config: Config = None,
+    state_dir: StateDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """Say what is missing or unreachable, why, and what to do."""
     from api.processes.doctor import examine
 
-    raise typer.Exit(asyncio.run(examine(load(UpSettings, config, state_dir=state_dir))))
+    settings = load(UpSettings, config, state_dir=state_dir)
+    raise typer.Exit(asyncio.run(examine(settings, as_json=as_json)))
 
 
 def demo(

@@ -5,14 +5,27 @@ queue. Listens on no port; every connection goes out. There is no verb that runs
 """
 
 import asyncio
+import contextlib
+import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import httpx
 import structlog
 from temporalio.worker import Worker
 
+from activities.host.artefacts import EvidenceSender, HostFacts
+from activities.host.capture import PacketSettings
+from activities.host.collection import HostEvidence
+from activities.host.drift import RulesetWatcher, Tampering
+from activities.host.interfaces import read_interfaces
+from activities.host.killswitch import HostKillswitch
+from activities.host.nft import Nft
 from activities.host.ping import ping_host
+from activities.host.recorder import FlightRecorder, RecorderSettings
+from activities.host.upload import VaultUploader, post_signed
+from activities.host.volatile import VolatileCollector
 from activities.orders.codec import agent_converter
 from activities.orders.interceptor import OrderGuard
 from activities.orders.journal import OrderJournal
@@ -23,6 +36,7 @@ from api.settings import AgentSettings
 from segmentation.errors import FirebreakError
 
 log = structlog.get_logger(__name__)
+READY = "ready"
 
 
 class NotJoined(FirebreakError):
@@ -34,45 +48,84 @@ class NotJoined(FirebreakError):
 async def run_agent(settings: AgentSettings, join_url: str | None, token: str | None) -> None:
     """Join if asked to, then take orders until cancelled."""
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ready = settings.state_dir / READY
-    ready.unlink(missing_ok=True)
+    (settings.state_dir / READY).unlink(missing_ok=True)
     identity = await asyncio.to_thread(identify, settings, join_url, token)
-    key = load_or_create_key(settings.state_dir / "agent.key")
-    host = identity.workload
-    uploader = VaultUploader(identity.api_url, host.workload_id, key)
-    recorder = FlightRecorder(recorder_settings(settings, host))
-    shipper = flow_shipper(settings, identity, recorder)
-    journal = OrderJournal(settings.state_dir / "journal.db")
-    nft = Nft()
-    watcher = RulesetWatcher(nft, lambda tampering: log.warning("our table was touched", tampering=str(tampering)))
-    killswitch = HostKillswitch(host.workload_id, journal, nft, watcher)
-    evidence = HostEvidence(host, recorder, uploader, journal)
-    report = partial(report_refusal, uploader, host.workload_id)
-    converter = agent_converter(key, control_key(identity))
-    client = await connect(identity.temporal_address, identity.temporal_namespace, converter)
-    await asyncio.to_thread(nft.start)
-    watcher.start()
-    try:
-        await asyncio.to_thread(recorder.start)
-        shipper.start()
-        with ThreadPoolExecutor(max_workers=16, thread_name_prefix="order") as executor:
-            worker = Worker(
-                client,
-                task_queue=host.queue,
-                activities=[ping_host, *killswitch.activities, *evidence.activities],
-                activity_executor=executor,
-                interceptors=[OrderGuard(host.workload_id, journal, report)],
-            )
-            async with worker:
-                ready.touch()
-                log.info("agent takes orders", host=host.name, queue=host.queue)
-                await asyncio.Event().wait()
-    finally:
-        shipper.stop()
-        await asyncio.to_thread(recorder.stop)
-        watcher.close()
-        nft.close()
-        journal.close()
+    async with contextlib.AsyncExitStack() as closing:
+        agent = Agent(settings, identity, closing)
+        await agent.start()
+        await agent.take_orders()
+
+
+class Agent:
+    """The parts of one host's agent; each is closed in turn when the stack is."""
+
+    def __init__(self, settings: AgentSettings, identity: Identity, closing: contextlib.AsyncExitStack) -> None:
+        self._settings, self._identity, self._closing = settings, identity, closing
+        self._host = identity.workload
+        self._key = load_or_create_key(settings.state_dir / "agent.key")
+        self._journal = OrderJournal(settings.state_dir / "journal.db")
+        closing.callback(self._journal.close)
+        self._nft = Nft()
+        closing.callback(self._nft.close)
+        self._watcher = RulesetWatcher(self._nft, tell_tampering)
+        self._http = closing.enter_context(httpx.Client(timeout=30))
+        self._recorder = FlightRecorder(
+            settings.state_dir / "recorder", recorder_settings(settings), self._host.name
+        )
+
+    async def start(self) -> None:
+        """Have everything warm before the first order."""
+        await asyncio.to_thread(self._nft.start)
+        self._watcher.start()
+        self._closing.callback(self._watcher.close)
+        await asyncio.to_thread(self._recorder.start)
+        self._closing.callback(self._recorder.stop)
+
+    async def take_orders(self) -> None:
+        """Work on the host's queue until cancelled."""
+        place = self._identity
+        converter = agent_converter(self._key, control_key(place))
+        client = await connect(place.temporal_address, place.temporal_namespace, converter)
+        executor = self._closing.enter_context(ThreadPoolExecutor(max_workers=16, thread_name_prefix="order"))
+        guard = OrderGuard(self._host.workload_id, self._journal, self._report_refusal)
+        async with Worker(
+            client,
+            task_queue=self._host.queue,
+            activities=self._verbs(),
+            activity_executor=executor,
+            interceptors=[guard],
+        ):
+            (self._settings.state_dir / READY).touch()
+            log.info("agent takes orders", host=self._host.name, queue=self._host.queue)
+            await asyncio.Event().wait()
+
+    def _verbs(self) -> list[Callable[..., Any]]:
+        killswitch = HostKillswitch(self._host.workload_id, self._journal, self._nft, self._watcher)
+        facts = HostFacts.read(self._host.workload_id, self._host.name)
+        uploader = VaultUploader(self._http, self._identity.api_url, self._host.workload_id, self._key)
+        evidence = HostEvidence(self._recorder, EvidenceSender(facts, uploader), VolatileCollector(facts))
+        collectors = (evidence.freeze_recorder, evidence.finish_capture, evidence.collect_volatile)
+        return [ping_host, *killswitch.activities, *collectors]
+
+    def _report_refusal(self, order_id: str, verb: str, reason: str) -> None:
+        """Tell the control plane; it counts and audits. A report that fails is in our log."""
+        body = json.dumps({"order_id": order_id, "verb": verb, "reason": reason}).encode()
+        path = f"/v1/hosts/{self._host.workload_id}/refusals"
+        try:
+            post_signed(self._http, self._identity.api_url, path, body, host_id=self._host.workload_id, key=self._key)
+        except httpx.HTTPError as error:
+            log.warning("the refusal could not be reported", order_id=order_id, error=str(error))
+
+
+def recorder_settings(settings: AgentSettings) -> RecorderSettings:
+    """The recorder as the settings want it; without interfaces named, every one that is up but loopback."""
+    interfaces = settings.recorder_interfaces or tuple(i.name for i in read_interfaces() if i.name != "lo")
+    return RecorderSettings(enabled=settings.recorder, packets=PacketSettings(interfaces=interfaces))
+
+
+def tell_tampering(tampering: Tampering) -> None:
+    """Somebody touched our table; the watcher has loaded it again, or says why it could not."""
+    log.warning("our ruleset was touched", table=tampering.table, failure=tampering.failure)
 
 
 def identify(settings: AgentSettings, join_url: str | None, token: str | None) -> Identity:

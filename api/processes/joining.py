@@ -63,7 +63,7 @@ def join(url: str, token: str, settings: AgentSettings) -> Identity:
     key = load_or_create_key(settings.state_dir / "agent.key")
     name, control = settings.name or socket.gethostname(), urlsplit(url).hostname or ""
     workload = describe_host(settings.host_id or machine_id(), name, settings.labels, control)
-    body = {
+    body: dict[str, Any] = {
         "workload": workload.model_dump(mode="json"),
         "public_key": b64encode(public_bytes(key.public_key())).decode(),
     }
@@ -118,7 +118,7 @@ def control_key(identity: Identity) -> bytes:
     return b64decode(identity.control_public_key)
 
 
-def _post(url: str, token: str, body: dict[str, object]) -> dict[str, Any]:
+def _post(url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         answer = httpx.post(url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=15)
     except httpx.HTTPError as error:
@@ -126,8 +126,12 @@ def _post(url: str, token: str, body: dict[str, object]) -> dict[str, Any]:
     if answer.status_code >= 400:
         problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         raise JoinFailed(
-            f"{url} refused: {problem.get('title', answer.status_code)}. {problem.get('detail', '')}".strip(),
+            f"{url} refused: {problem.get('title', answer.status_code)}. {problem.get('detail', '')} {_fields(problem)}",
             hint=problem.get("hint", "") or "Ask for a new token: firebreak join-token create NAME.",
         )
     document: dict[str, Any] = answer.json()
     return document
+
+
+def _fields(problem: dict[str, Any]) -> str:
+    return "; ".join(str(error) for error in problem.get("errors", ()))

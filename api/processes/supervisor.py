@@ -23,6 +23,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 PR_SET_PDEATHSIG = 1  # prctl(2)
+SHORTEST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 
 
@@ -59,7 +60,7 @@ class Supervisor:
         self._log_dir.mkdir(parents=True, exist_ok=True)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._watchers: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def start(self, program: Program) -> None:
         """Start a program and keep it running."""
@@ -72,7 +73,7 @@ class Supervisor:
 
     async def stop(self, patience: float = 10.0) -> None:
         """End all: the last started first, by SIGTERM, by SIGKILL if that takes longer than `patience` seconds."""
-        self._stopping = True
+        self._stopping.set()
         for name, child in reversed(self._children.items()):
             child.terminate()
             try:
@@ -103,18 +104,20 @@ class Supervisor:
             )
 
     async def _watch(self, program: Program) -> None:
-        pause = 0.2
+        pause = SHORTEST_PAUSE
         loop = asyncio.get_running_loop()
-        while not self._stopping:
+        while True:
             started = loop.time()
             code = await asyncio.to_thread(self._children[program.name].wait)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             log.warning("program ended, starting it again", program=program.name, exit_code=code)
-            pause = 0.2 if loop.time() - started > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
-            await asyncio.sleep(pause)
-            if not self._stopping:
-                self._spawn(program)
+            lived_long = loop.time() - started > LONGEST_PAUSE
+            pause = SHORTEST_PAUSE if lived_long else min(pause * 2, LONGEST_PAUSE)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+                return
+            self._spawn(program)
 
 
 def firebreak(*arguments: str) -> list[str]:

@@ -5,7 +5,7 @@ Owns their assembly. Holds SIEM and ledger credentials and the key that signs or
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch, TransportError
 from pydantic import SecretStr
 from temporalio.client import (
     Client,
@@ -41,6 +41,7 @@ from activities.siem.client import siem_client
 from activities.siem.corroborate import Corroborations
 from activities.siem.detect import Detections
 from activities.siem.notify import ship_events
+from activities.siem.templates import install_templates
 from api.processes.addresses import lifeline_of
 from api.processes.describe import Describer
 from api.processes.dispatcher import CONTROL_QUEUE, Dispatcher
@@ -113,7 +114,7 @@ async def run_worker(settings: WorkerSettings) -> None:
             workflow_runner=workflow_runner(),
             interceptors=[ErrorTranslation()],
         )
-        async with worker:
+        async with worker, background(prepare_siem(siem)):
             await ensure_detections(client, settings, siem)
             (settings.state_dir / "worker.ready").touch()
             log.info("worker is ready", playbooks=[p.name for p in playbooks])
@@ -128,7 +129,7 @@ def control_activities(
     registry = EvidenceRegistry(ledger.custody, vault)
     reports = Reports(ledger.incidents, vault.root)
     recording = Recording(ledger, partial(ship_events, siem) if siem else _nobody)
-    activities = [
+    activities: list[Callable[..., Any]] = [
         recording.record_incident,
         registry.register_evidence,
         registry.verify_case,
@@ -141,6 +142,30 @@ def control_activities(
         secret = source.secrets[0].get_secret_value()
         activities.append(Detections(siem, url, secret, load_detections(DETECTIONS)).run_detections)
     return activities
+
+
+@contextlib.asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run something beside the worker; it ends with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def prepare_siem(siem: Elasticsearch | None) -> None:
+    """Have the SIEM know our fields before the first flow; it may come up later than we do."""
+    while siem is not None:
+        try:
+            await asyncio.to_thread(install_templates, siem)
+        except (ApiError, TransportError) as error:
+            log.warning("the SIEM did not take our index templates, trying again", error=str(error)[:200])
+            await asyncio.sleep(2)
+        else:
+            return
 
 
 async def ensure_detections(client: Client, settings: WorkerSettings, siem: Elasticsearch | None) -> None:

@@ -6,7 +6,14 @@ from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
-from activities.contracts.evidence import Acquisition, CollectedItem, EvidenceKind, Outcome, OutcomeState, Source
+from activities.contracts.evidence import (
+    Acquisition,
+    CollectedItem,
+    EvidenceKind,
+    Outcome,
+    OutcomeState,
+    Source,
+)
 from activities.contracts.host import ProcessRef
 from activities.contracts.incident import GateStatus, IncidentEvent, IncidentSnapshot, Stage, TargetStatus
 from playbooks.alerts import Alert, ReceivedAlert
@@ -70,7 +77,11 @@ def change() -> HostChange:
         LifelineEndpoint(purpose="api", address=ip_address("10.99.0.1"), port=8000),
     )
     intent = IsolationIntent(
-        incident_id="inc-8d5e957f2974", host_id=WEB.workload_id, lifeline=lifeline, lease_seconds=900, ends="open"
+        incident_id="inc-8d5e957f2974",
+        host_id=WEB.workload_id,
+        lifeline=lifeline,
+        lease_seconds=900,
+        ends="open",
     )
     return plan_isolation(observation(), intent)
 
@@ -112,7 +123,13 @@ def target(**more: Any) -> TargetStatus:
 
 
 def item(
-    rank: int, kind: EvidenceKind, name: str, *, state: OutcomeState = "collected", reason: str = "", **more: Any
+    rank: int,
+    kind: EvidenceKind,
+    name: str,
+    *,
+    state: OutcomeState = "collected",
+    reason: str = "",
+    **more: Any,
 ) -> CollectedItem:
     counters = {field: more.pop(field) for field in list(more) if field in Acquisition.model_fields}
     tool = {"tool": "dumpcap", "tool_version": "4.0.17"} if kind == "packets" else {"tool": "firebreak agent"}
@@ -219,7 +236,9 @@ def intruder() -> ProcessRef:
 
 
 def timeline() -> Sequence[IncidentEvent]:
-    def event(at: float, stage: Stage, kind: str, summary: str, actor: str = "workflow", **details: str) -> IncidentEvent:
+    def event(
+        at: float, stage: Stage, kind: str, summary: str, actor: str = "workflow", **details: str
+    ) -> IncidentEvent:
         return IncidentEvent(
             at=after(at), stage=stage, kind=kind, actor=actor, summary=summary, details=dict(details)
         )
@@ -233,7 +252,12 @@ def timeline() -> Sequence[IncidentEvent]:
         event(3_900, "forensics", "evidence-collected", "8 items collected."),
         event(4_120, "remediate", "gate-opened", "End the intruder's processes on web?"),
         event(
-            96_400, "remediate", "decision", "ada decided approve on remediate.web.", "user:ada", plan_hash=REPAIR
+            96_400,
+            "remediate",
+            "decision",
+            "ada decided approve on remediate.web.",
+            "user:ada",
+            plan_hash=REPAIR,
         ),
         event(96_404, "remediate", "gate-closed", "remediate.web is approved."),
         event(96_611, "remediate", "remediation-done", "ended pids 4182; no member is left"),

@@ -1,0 +1,138 @@
+"""From a file on this host to an item of evidence: facts, digest, upload.
+
+Owns the ids of items, the facts that every item of a host shares, and the rule that an item never fails its
+neighbours: whatever goes wrong with one becomes its outcome. Never collects.
+
+    sender = EvidenceSender(HostFacts.read(host_id, "web"), uploader)
+    sender.hand_over("inc-1", Artefact(label="ring-0001", ...))    # -> CollectedItem
+"""
+
+import hashlib
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from activities.contracts.evidence import Acquisition, CollectedItem, EvidenceKind, Outcome, Source, Storage
+from activities.host.interfaces import read_interfaces
+from activities.host.observe import own_netns
+from activities.host.upload import Uploader, UploadFailed
+from segmentation.workloads import Frozen, Name
+
+PACKETS_MEDIA_TYPE = "application/x-pcapng"
+EVENTS_MEDIA_TYPE = "application/x-ndjson"
+JSON_MEDIA_TYPE = "application/json"
+_VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
+_LABEL_LENGTH = 40
+
+
+class HostFacts(Frozen):
+    """What every item of this host says of its source."""
+
+    host_id: Name
+    host: Name
+    boot_id: str
+    netns_inode: int
+
+    @classmethod
+    def read(cls, host_id: Name, host: Name) -> Self:
+        """As it is now, in the calling thread's network namespace."""
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return cls(host_id=host_id, host=host, boot_id=boot_id, netns_inode=own_netns())
+
+    def source(self, interfaces: tuple[str, ...] = ()) -> Source:
+        """The source of an item that was taken from these interfaces."""
+        found = [i for i in read_interfaces() if i.name in interfaces]
+        return Source(
+            resource_id=self.host_id,
+            host=self.host,
+            boot_id=self.boot_id,
+            netns_inode=self.netns_inode,
+            interface=",".join(interfaces),
+            ifindex=found[0].ifindex if found else 0,
+            mac=found[0].mac if found else "",
+        )
+
+    def evidence_id(self, label: str) -> str:
+        """The id of an item in its case: readable, and no other host's."""
+        return f"{self.host[:_LABEL_LENGTH]}-{self.host_id[:8]}.{label}"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One thing that was to be collected. Without a path there is nothing, and the outcome says why."""
+
+    label: str
+    kind: EvidenceKind
+    name: str
+    media_type: str
+    outcome: Outcome
+    acquisition: Acquisition
+    volatility_rank: int
+    path: Path | None = None
+    interfaces: tuple[str, ...] = ()
+
+
+class EvidenceSender:
+    """Hands artefacts over to the vault; safe for threads."""
+
+    def __init__(self, facts: HostFacts, uploader: Uploader) -> None:
+        self.facts, self._uploader = facts, uploader
+
+    def hand_over(self, incident_id: Name, artefact: Artefact) -> CollectedItem:
+        """The item, in the vault or with the reason why it is not."""
+        evidence_id = self.facts.evidence_id(artefact.label)
+        outcome, size, sha256 = artefact.outcome, 0, None
+        storage: Storage | None = None
+        if artefact.path is not None:
+            try:
+                size, sha256 = artefact.path.stat().st_size, digest_of(artefact.path)
+                storage = self._uploader.upload(
+                    incident_id, evidence_id, artefact.name, artefact.path, sha256
+                )
+            except (OSError, UploadFailed) as error:
+                outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:500])
+        return CollectedItem(
+            evidence_id=evidence_id,
+            kind=artefact.kind,
+            name=artefact.name,
+            media_type=artefact.media_type,
+            size=size,
+            sha256=sha256,
+            outcome=outcome,
+            source=self.facts.source(artefact.interfaces),
+            acquisition=artefact.acquisition,
+            volatility_rank=artefact.volatility_rank,
+            storage=storage,
+        )
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program as it is installed here."""
+
+    name: str
+    version: str = ""
+    sha256: str = ""
+    kernel: str = platform.release()
+
+
+@cache
+def tool(name: str) -> Tool:
+    """Version and digest of a program on the PATH; empty where it is not installed."""
+    path = shutil.which(name)
+    if path is None:
+        return Tool(name)
+    said = subprocess.run((path, "--version"), capture_output=True, text=True, timeout=10, check=False)
+    version = _VERSION.search(said.stdout + said.stderr)
+    return Tool(name, version[0] if version else "", digest_of(Path(path)))

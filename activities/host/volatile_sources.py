@@ -1,0 +1,181 @@
+"""Where each kind of volatile state is read, and how much of it at most.
+
+Owns one function for each collector: commands with JSON output where there are any, /proc otherwise, the
+calling thread's network namespace always. Text that an intruder chose is bounded and escaped.
+
+    SOURCES["routes"](deadline)     # -> Reading(entries=[...], tool="ip", command=("ip", "-j", ...))
+"""
+
+import json
+import struct
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, ClassVar
+
+from activities.host.processes import printable
+from activities.host.volatile_processes import MAX_ENTRIES, Entry, read_processes, read_sockets
+from playbooks.playbook import Collector
+from segmentation.errors import FirebreakError
+
+_UTMP = Path("/var/run/utmp")
+_WTMP = Path("/var/log/wtmp")
+# utmp(5) on 64-bit Linux: type, pid, line, id, user, host, exit, session, seconds, microseconds, address.
+_LOGIN = struct.Struct("<hxxi32s4s32s256shhiii4I20x")
+_LOGIN_KINDS = {1: "runlevel", 2: "boot", 5: "init", 6: "login", 7: "user", 8: "ended"}
+_LOGINS_BACK = 200
+_STATE_PLACE = 5
+
+
+class SourceFailed(FirebreakError):
+    """A command that did not give what it should."""
+
+    code: ClassVar[str] = "volatile-source-failed"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read. `truncated` says why something is missing."""
+
+    entries: list[Entry] = field(default_factory=list)
+    tool: str = ""
+    command: tuple[str, ...] = ()
+    truncated: str = ""
+
+
+def _bounded(
+    entries: list[Entry], *, tool: str = "", command: tuple[str, ...] = (), cut: str = ""
+) -> Reading:
+    if len(entries) > MAX_ENTRIES:
+        cut = f"{len(entries)} entries, the first {MAX_ENTRIES} are kept"
+    return Reading(entries[:MAX_ENTRIES], tool, command, cut)
+
+
+def _run(command: tuple[str, ...], deadline: float) -> str:
+    left = max(0.1, deadline - time.monotonic())
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=left, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise SourceFailed(f"{' '.join(command)} did not end within the time budget.") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise SourceFailed(f"{' '.join(command)} ended with {done.returncode}: {said}")
+    return done.stdout.decode(errors="backslashreplace")
+
+
+def _json_command(*commands: tuple[str, ...]) -> Callable[[float], Reading]:
+    def read(deadline: float) -> Reading:
+        entries: list[Entry] = []
+        for command in commands:
+            found = json.loads(_run(command, deadline) or "[]")
+            entries += found["nftables"] if isinstance(found, dict) else found
+        return _bounded(
+            entries, tool=commands[0][0], command=tuple(word for c in commands for word in (*c, ";"))[:-1]
+        )
+
+    return read
+
+
+def _sockets(deadline: float) -> Reading:
+    return _bounded(read_sockets(), cut="" if time.monotonic() < deadline else "the time budget was spent")
+
+
+def _processes(deadline: float) -> Reading:
+    entries, cut = read_processes(deadline)
+    return _bounded(entries, cut=cut)
+
+
+def _conntrack(deadline: float) -> Reading:
+    entries: list[Entry] = []
+    for family in ("ipv4", "ipv6"):
+        lines = _run(("conntrack", "-L", "-f", family, "-o", "extended"), deadline).splitlines()
+        entries += [_flow(family, line) for line in lines]
+    return _bounded(entries, tool="conntrack", command=("conntrack", "-L", "-o", "extended"))
+
+
+def _flow(family: str, line: str) -> Entry:
+    """Conntrack prints each tuple as key=value twice: as sent, then as answered."""
+    words = line.split()
+    sent: dict[str, str] = {}
+    answered: dict[str, str] = {}
+    for key, value in (word.split("=", 1) for word in words if "=" in word):
+        (answered if key in sent else sent)[key] = value
+    # "ipv4 2 tcp 6 431999 ESTABLISHED src=...": protocols without states have the first tuple there.
+    before = [word for word in words if "=" not in word and not word.startswith("[")]
+    state = before[_STATE_PLACE] if len(before) > _STATE_PLACE else ""
+    flags = [word.strip("[]") for word in words if word.startswith("[")]
+    return {
+        "family": family,
+        "protocol": words[2],
+        "state": state,
+        "flags": flags,
+        "sent": sent,
+        "answered": answered,
+    }
+
+
+def _logins(_deadline: float) -> Reading:
+    now = [{"source": "utmp", **entry} for entry in _read_logins(_UTMP)]
+    before = [{"source": "wtmp", **entry} for entry in _read_logins(_WTMP)[-_LOGINS_BACK:]]
+    return _bounded(now + before)
+
+
+def _read_logins(path: Path) -> list[Entry]:
+    if not path.exists():
+        return []
+    data = path.read_bytes()[-_LOGINS_BACK * _LOGIN.size :]
+    usable = len(data) - len(data) % _LOGIN.size
+    return [_login(fields) for fields in _LOGIN.iter_unpack(data[:usable]) if fields[0] in _LOGIN_KINDS]
+
+
+def _login(fields: tuple[Any, ...]) -> Entry:
+    kind, pid, line, _, user, host, _, _, _, seconds, micros, *address = fields
+    raw = struct.pack("<4I", *address)
+    remote = ip_address(raw if any(raw[4:]) else raw[:4])
+    return {
+        "kind": _LOGIN_KINDS[kind],
+        "pid": pid,
+        "line": printable(line.rstrip(b"\0")),
+        "user": printable(user.rstrip(b"\0")),
+        "from": printable(host.rstrip(b"\0")),
+        "address": str(remote) if int(remote) else "",
+        "at": datetime.fromtimestamp(seconds + micros / 1e6, UTC).isoformat(),
+    }
+
+
+def _modules(_deadline: float) -> Reading:
+    entries: list[Entry] = []
+    for line in Path("/proc/modules").read_text(encoding="utf-8", errors="replace").splitlines():
+        name, size, uses, users, state, *rest = line.split()
+        taints = rest[1] if len(rest) > 1 else ""
+        by = [user for user in users.split(",") if user not in ("", "-")]
+        entries.append(
+            {
+                "name": name,
+                "size": int(size),
+                "uses": int(uses),
+                "used_by": by,
+                "state": state,
+                "taints": taints,
+            }
+        )
+    return _bounded(entries)
+
+
+_ROUTES = ("ip", "-j", "-d")
+SOURCES: dict[Collector, Callable[[float], Reading]] = {
+    "sockets": _sockets,
+    "conntrack": _conntrack,
+    "neighbours": _json_command(("ip", "-j", "neighbour", "show")),
+    "routes": _json_command(
+        (*_ROUTES, "-4", "route", "show", "table", "all"), (*_ROUTES, "-6", "route", "show", "table", "all")
+    ),
+    "processes": _processes,
+    "ruleset": _json_command(("nft", "-j", "list", "ruleset")),
+    "logins": _logins,
+    "modules": _modules,
+}
