@@ -1,7 +1,8 @@
 """Planning the isolation of a Linux host: Observation and intent in, Change out. Pure.
 
-Owns what an isolation is and its inverse; the rules themselves are in `playbooks.isolation_rules`. Runs unchanged in the workflow (what people
-decide on) and on the host's agent (what is carried out), so that both can compare digests. Never applies it.
+Owns what an isolation is and its inverse; the rules themselves are in `playbooks.isolation_rules`. Runs
+unchanged in the workflow (what people decide on) and on the host's agent (what is carried out), so that both
+can compare digests. Never applies it.
 
     change = plan_isolation(observation, intent)
     change.inverse()          # what lifts it again

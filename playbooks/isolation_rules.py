@@ -1,6 +1,7 @@
 """The nftables batches that isolate a host. Pure.
 
-Owns tables, chains and rules of an isolation. Knows no incident: what it needs is a name, the lifeline and a lease.
+Owns tables, chains and rules of an isolation. Knows no incident: what it needs is a name, the lifeline and a
+lease.
 
     inet("firebreak_i1", [(ip_address("10.78.0.1"), 7233, "tcp")], lease_seconds=900, log_group=5)
 """
@@ -106,7 +107,7 @@ def _on_devices(
 
 
 def _identifier(device: str) -> str:
-    """The device's name as nft allows it in a chain's name; nft 1.0.6 does not list the device of an egress chain."""
+    """A device's name as part of a chain's: nft 1.0.6 does not list which device an egress chain is on."""
     return "".join(c if c.isascii() and c.isalnum() else "_" + c.encode().hex() for c in device)
 
 

@@ -56,13 +56,13 @@ def conclude(measurements: tuple[Measurement, ...]) -> Proof:
     independent = tuple(m for m in measurements if m.independent)
     seen = {aspect: _worst(independent, aspect) for aspect in ("new", "established", "ipv6")}
     lifeline = _worst(measurements, "lifeline", good="open")
-    bystanders = _worst(independent, "bystander", good="open")
+    bystanders = _bystanders(independent)
     idle = {aspect for aspect in seen if _is_not_applicable(independent, aspect)}
     reasons = [f"{aspect} traffic is {result}" for aspect, result in seen.items() if result != "cut"]
     reasons += [f"the lifeline is {lifeline}"] if lifeline != "open" else []
     cut = [result == "cut" for aspect, result in seen.items() if aspect not in idle]
     verdict: Verdict = (
-        "effective" if all(cut) and lifeline == "open" else "partial" if any(cut) else "unproven"
+        "effective" if cut and all(cut) and lifeline == "open" else "partial" if any(cut) else "unproven"
     )
     return Proof(
         verdict=verdict,
@@ -76,8 +76,15 @@ def conclude(measurements: tuple[Measurement, ...]) -> Proof:
     )
 
 
+def _bystanders(measurements: tuple[Measurement, ...]) -> Result:
+    """Open if somebody reaches each of their services. One that nobody reaches may never have been allowed to be."""
+    probed = [m for m in measurements if m.aspect == "bystander"]
+    reached = {m.method for m in probed if m.result == "open"}
+    return "open" if probed and {m.method for m in probed} <= reached else "unknown"
+
+
 def _is_not_applicable(measurements: tuple[Measurement, ...], aspect: str) -> bool:
-    """Whether everybody who looked says that there is nothing to measure; a host without IPv6 can still be cut off."""
+    """Whether all who looked found nothing to measure: a host without IPv6 can still be cut off."""
     alike = [m for m in measurements if m.aspect == aspect]
     return bool(alike) and not any(m.applicable for m in alike)
 

@@ -25,8 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.contracts.orders import Order
     from activities.contracts.response import CollectResult, CollectStart
 
-from workflows.contain_target import reason_of
-from workflows.orders import Orders, give
+from workflows.orders import Orders, give, reason_of
 
 
 @workflow.defn

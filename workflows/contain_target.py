@@ -9,7 +9,7 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.host import (
@@ -34,18 +34,11 @@ with workflow.unsafe.imports_passed_through():
     from segmentation.workloads import Workload
 
 from workflows.gates import Gatekeeper
-from workflows.orders import Orders, give
+from workflows.orders import Orders, give, reason_of
 
 # A proof that is not effective is measured again: a witness may have been busy, a session may take its time to die.
 PROOF_ATTEMPTS = 3
 RENEWALS_PER_RUN = 500
-
-
-def reason_of(error: BaseException) -> str:
-    """The innermost message of a failed activity: the one that says what happened on the host."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error.message if isinstance(error, ApplicationError) else str(error) or type(error).__name__
 
 
 @workflow.defn

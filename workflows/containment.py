@@ -26,8 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from playbooks.triage import Route, choose_route
     from segmentation.workloads import Workload
 
-from workflows.contain_target import ContainTargetWorkflow, reason_of
-from workflows.orders import Orders, give
+from workflows.orders import Orders, give, reason_of
 from workflows.record import IncidentRecord
 
 HELD = {"isolated"}
@@ -60,7 +59,7 @@ class Containments:
     async def release(self, request: ReleaseRequest) -> None:
         """Ask every child to let go."""
         for child in self._children.values():
-            await child.signal(ContainTargetWorkflow.release, request)
+            await child.signal("release", request)
 
     async def corroborate(self) -> bool | None:
         """Ask the SIEM once; None where it can't say."""
@@ -73,8 +72,8 @@ class Containments:
             start_to_close_timeout=timedelta(seconds=10),
             retry_policy=RetryPolicy(maximum_attempts=3),
         )
-        said = {True: "holds", False: "does not hold", None: "could not be asked for"}[found.found]
-        summary = f"The SIEM {said} the events of the alert. {found.reason}".strip()
+        said = {True: "The SIEM holds", False: "The SIEM does not hold", None: "Nobody could confirm"}[found.found]
+        summary = f"{said} the events of the alert. {found.reason}".strip()
         self._record.update(corroborated=found.found)
         self._record.note("corroborated", summary, hits=found.hits)
         return found.found
@@ -149,5 +148,5 @@ class Containments:
         )
         child_id = f"{workflow.info().workflow_id}.contain.{target.workload_id}"
         self._children[target.workload_id] = await workflow.start_child_workflow(
-            ContainTargetWorkflow.run, start, id=child_id, parent_close_policy=workflow.ParentClosePolicy.ABANDON
+            "ContainTargetWorkflow", start, id=child_id, parent_close_policy=workflow.ParentClosePolicy.ABANDON
         )

@@ -3,6 +3,9 @@
 Owns the order of the stages and what people may ask of an incident. The first workflow task orders the isolation where
 the playbook allows it at once; everything else (recording, proof, evidence, people) comes after the cut. A stage that
 fails does not stop those that do not need it.
+
+Children are started by name: the sandbox imports a workflow's modules anew for every run, and each module that the
+first task does not need is time in which an intruder still talks.
 """
 
 import asyncio
@@ -20,18 +23,16 @@ with workflow.unsafe.imports_passed_through():
         IncidentSnapshot,
         IncidentStart,
         ReleaseRequest,
+        Report,
         TargetStatus,
     )
     from activities.contracts.response import CollectResult, CollectStart, RemediateResult, RemediateStart
     from playbooks.playbook import Playbook
     from segmentation.workloads import Workload
 
-from workflows.collect_evidence import CollectEvidenceWorkflow
-from workflows.contain_target import reason_of
 from workflows.containment import Containments
-from workflows.post_mortem import PostMortemWorkflow
+from workflows.orders import reason_of
 from workflows.record import IncidentRecord
-from workflows.remediate import RemediateWorkflow
 
 # How long recording waits for the first order to be carried out.
 FAST_PATH = timedelta(milliseconds=500)
@@ -183,7 +184,10 @@ class IncidentWorkflow:
             plan_hash=status.change.plan_hash if status and status.change else None,
         )
         child_id = f"{workflow.info().workflow_id}.collect.{target.workload_id}"
-        return await workflow.execute_child_workflow(CollectEvidenceWorkflow.run, collect, id=child_id)
+        collected: CollectResult = await workflow.execute_child_workflow(
+            "CollectEvidenceWorkflow", collect, id=child_id, result_type=CollectResult
+        )
+        return collected
 
     async def _remediate(self, playbook: Playbook) -> None:
         if playbook.remediate.action == "none":
@@ -198,7 +202,9 @@ class IncidentWorkflow:
             )
             child_id = f"{workflow.info().workflow_id}.remediate.{target.workload_id}"
             try:
-                result = await workflow.execute_child_workflow(RemediateWorkflow.run, remediate, id=child_id)
+                result: RemediateResult = await workflow.execute_child_workflow(
+                    "RemediateWorkflow", remediate, id=child_id, result_type=RemediateResult
+                )
             except ChildWorkflowError as error:
                 result = RemediateResult(state="failed", summary=reason_of(error))
             self._record.update(remediation=f"{result.state}: {result.summary}", waiting_for="")
@@ -220,8 +226,8 @@ class IncidentWorkflow:
         await self._record.flush()  # the report reads the ledger: let it have everything first
         child_id = f"{workflow.info().workflow_id}.learn"
         try:
-            report = await workflow.execute_child_workflow(
-                PostMortemWorkflow.run, self._record.snapshot, id=child_id
+            report: Report = await workflow.execute_child_workflow(
+                "PostMortemWorkflow", self._record.snapshot, id=child_id, result_type=Report
             )
         except ChildWorkflowError as error:
             self._record.note("report-failed", f"The report could not be made: {reason_of(error)}")

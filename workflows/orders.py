@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.orders import Order, OrderHeader, Testimony
@@ -59,3 +60,10 @@ async def give(
         retry_policy=RETRY,
     )
     return done
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost message of a failed activity: the one that says what happened on the host."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error.message if isinstance(error, ApplicationError) else str(error) or type(error).__name__

@@ -13,9 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from playbooks.canonical import digest
     from playbooks.gates import Gate, GateSpec
 
-from workflows.contain_target import reason_of
 from workflows.gates import Gatekeeper
-from workflows.orders import Orders, give
+from workflows.orders import Orders, give, reason_of
 
 
 @workflow.defn

@@ -48,7 +48,7 @@ class IsolateOrder(Order):
 
 
 class Isolated(Testimony):
-    """What isolate_host did. `rolled_back`: the lifeline was dead afterwards, so the change was lifted at once."""
+    """What isolate_host did. `rolled_back`: the lifeline was dead afterwards, so it lifted the change."""
 
     observation: HostObservation
     change: HostChange
@@ -78,7 +78,7 @@ class RenewOrder(Order):
 
 
 class Renewed(Testimony):
-    """The lease now runs until `until`; `standing` is False when the table was gone and had to be applied again."""
+    """The lease runs until `until`; `standing` is False when the table was gone and was applied again."""
 
     until: datetime
     standing: bool
@@ -92,11 +92,11 @@ class ReleaseOrder(Order):
 
 
 class Released(Testimony):
-    """What release_host did. `restored`: the ruleset equals the one before; else `drift` says what differs."""
+    """What release_host did. `restored`: the ruleset equals the one before; else `drift` says what is not."""
 
     released_at: datetime
     restored: bool
-    was_standing: bool
+    was_standing: bool = Field(description="False: its dead-man had let go, or the table was gone already.")
     drift: tuple[str, ...] = ()
 
 
@@ -109,7 +109,7 @@ class ProbeTarget(Frozen):
 
 
 class ProbeOrder(Order):
-    """probe_peers: connect to the subject from outside and listen for it; connect to bystanders as a control."""
+    """probe_peers: connect to the subject from outside, listen for it; connect to bystanders as a control."""
 
     subject: tuple[ProbeTarget, ...] = Field(min_length=1)
     bystanders: tuple[ProbeTarget, ...] = ()
@@ -136,7 +136,8 @@ class LifelineOrder(Order):
 class FindIntrudersOrder(Order):
     """find_intruders: which processes hold or try connections to the addresses that the alert accuses.
 
-    A socket is accused by destination and port, where both are given. `hints` are reported if they still live.
+    A socket is accused by destination and port, where both are given. `hints` are reported if they still
+    live.
     """
 
     destinations: tuple[IPvAnyAddress, ...]

@@ -1,7 +1,7 @@
 """Ending what an isolation has already silenced: sockets and tracked connections that are not the lifeline.
 
-Owns the order: first who held them, then the end. The rules cut without any of this, so a failure here is told, not
-raised.
+Owns the order: first who held them, then the end. The rules cut without any of this, so a failure here is
+told, not raised.
 
     ended = end_sessions(observation.interfaces, intent.lifeline)
 """

@@ -63,7 +63,7 @@ def connect_all(endpoints: Sequence[tuple[Address, int]], *, timeout_ms: int) ->
 
 def host_port(address: Address, port: int) -> str:
     """`10.0.0.2:80` or `[fd00::2]:80`."""
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
 def _connect_batch(endpoints: Sequence[tuple[Address, int]], timeout_seconds: float) -> list[Attempt]:
@@ -87,7 +87,7 @@ class _Probe:
         self.socket: socket.socket | None = None
 
     def begin(self) -> None:
-        family = socket.AF_INET6 if self.address.version == 6 else socket.AF_INET
+        family = socket.AF_INET6 if isinstance(self.address, IPv6Address) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         code = self.socket.connect_ex((str(self.address), self.port))
         if code not in _PENDING:

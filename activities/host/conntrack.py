@@ -1,7 +1,7 @@
 """Connection tracking entries of this host, by ctnetlink, and forgetting them.
 
-Owns listing and deletion by tuple. What the rules cut is cut without it: this ends what a flowtable forwards past
-them, and lets nothing resume as `established` when the isolation is lifted.
+Owns listing and deletion by tuple. What the rules cut is cut without it: this ends what a flowtable forwards
+past them, and lets nothing resume as `established` when the isolation is lifted.
 
     delete(foreign(list_flows(), own_addresses, lifeline))
 """
@@ -67,7 +67,7 @@ def foreign(
 
 
 def delete(flows: Iterable[Flow], *, limit_seconds: float = 1.0) -> int:
-    """Forget these flows; how many were forgotten within the time. Raises OSError with the kernel's reason."""
+    """Forget these flows; how many were, within the time. Raises OSError with the kernel's reason."""
     deadline = time.monotonic() + limit_seconds
     deleted = 0
     with Netlink(NETFILTER) as link:

@@ -9,6 +9,7 @@ there yet. Never interprets a line.
 """
 
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -79,7 +80,8 @@ class DenialTail:
             whole = data  # no line of ours is a mebibyte long: get past it
         lines = []
         for content in whole.splitlines(keepends=True):
-            lines.append(Line(content, f"{self._inode:x}-{self._offset:x}"))
+            # With the content's checksum: a file that was cut begins its offsets anew.
+            lines.append(Line(content, f"{self._inode:x}-{self._offset:x}-{zlib.crc32(content):08x}"))
             self._offset += len(content)
         return lines
 

@@ -1,8 +1,8 @@
 """Keeping an isolation loaded while its lease runs, whoever flushes the ruleset.
 
 Owns a subscription to nftables' own events and the loading anew. `nft flush ruleset`, the first line of many
-distributions' stock configuration, erases every table of others too. Never prolongs a lease: what is loaded again gets
-the time that was left. What a restart of the agent forgets, the next renewal mends.
+distributions' stock configuration, erases every table of others too. Never prolongs a lease: what is loaded
+again gets the time that was left. What a restart of the agent forgets, the next renewal mends.
 
     watcher = RulesetWatcher(nft, lambda tampering: log.warning(...))
     watcher.start()
@@ -15,6 +15,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ from segmentation.errors import FirebreakError
 
 # linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES is group 7; a bind mask counts from 1.
 _NFTABLES_EVENTS = 1 << 6
+# Rules of some hosts change all day: what is done after a change takes at most a twentieth of a core.
+_PAUSE_SECONDS = 0.2
+_SHARE = 20.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class Watcher(Protocol):
     def let_go(self, table: str) -> None:
         """It is about to be lifted; returns when nobody will load it any more."""
 
+    def when_changed(self, act: Callable[[], None]) -> None:
+        """What to do some time after the ruleset has changed."""
+
 
 class NobodyWatches:
     """A host whose renewals alone repair what was flushed."""
@@ -58,6 +65,9 @@ class NobodyWatches:
 
     def let_go(self, table: str) -> None:
         """Nothing to forget."""
+
+    def when_changed(self, act: Callable[[], None]) -> None:
+        """Never."""
 
 
 class RulesetWatcher:
@@ -69,6 +79,8 @@ class RulesetWatcher:
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
+        self._afterwards: Callable[[], None] = lambda: None
+        self._pause = _PAUSE_SECONDS
 
     def start(self) -> None:
         """Subscribe, then watch."""
@@ -97,18 +109,38 @@ class RulesetWatcher:
         with self._lock:
             self._held.pop(table, None)
 
+    def when_changed(self, act: Callable[[], None]) -> None:
+        """What to do after a change, as rarely as its cost demands."""
+        self._afterwards = act
+
     def _watch(self, events: socket.socket) -> None:
         poller = select.poll()
         poller.register(events, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
+        due: float | None = None
         with events:
             while True:
-                ready = {descriptor for descriptor, _ in poller.poll()}
+                left = None if due is None else max(0.0, due - time.monotonic()) * 1000
+                ready = {descriptor for descriptor, _ in poller.poll(left)}
                 if self._wake in ready:
                     return
-                _drain(events)
-                for tampering in self._repair_all():
-                    self._on_tampering(tampering)
+                if events.fileno() in ready:
+                    due = due or time.monotonic() + self._pause
+                    self._look(events)
+                elif due is not None:
+                    due = None
+                    self._act_afterwards()
+
+    def _look(self, events: socket.socket) -> None:
+        _drain(events)
+        for tampering in self._repair_all():
+            self._on_tampering(tampering)
+
+    def _act_afterwards(self) -> None:
+        begun = time.monotonic()
+        with contextlib.suppress(FirebreakError, OSError):  # whoever needs it will meet the failure himself
+            self._afterwards()
+        self._pause = max(_PAUSE_SECONDS, _SHARE * (time.monotonic() - begun))
 
     def _repair_all(self) -> list[Tampering]:
         with self._lock:

@@ -43,7 +43,7 @@ class KernelEvents:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
-        self._reason = ""
+        self._problem = self._left_out = ""
         self.command: tuple[str, ...] = ()
         self.programs: tuple[str, ...] = ()
 
@@ -51,7 +51,7 @@ class KernelEvents:
     def state(self) -> State:
         """Whether events arrive."""
         if self._process is None:
-            return "failed" if self._reason else "off"
+            return "failed" if self._problem else "off"
         if self._process.poll() is not None:
             return "failed"
         return "running" if self._ready.is_set() else "starting"
@@ -59,22 +59,22 @@ class KernelEvents:
     @property
     def reason(self) -> str:
         """Why it failed, or what is left out."""
-        ended = self._process is not None and self._process.poll() is not None
-        return (self._reason or self._complaint()) if ended or self._process is None else self._reason
+        if self._process is not None and self._process.poll() is not None:
+            return self._complaint()
+        return self._problem or self._left_out
 
     def start(self) -> None:
         """Start it; `state` tells when it is ready, after about two seconds of compiling."""
         number = _drop_reason()
-        # A kernel whose packets look different fails denials.bt and with it the whole: once more without.
-        complete = number is not None and "denials" not in self._reason
-        self.programs = ("connections", "executions", *(("denials",) if complete else ()))
         if number is None:
-            self._reason = "denials left out: the kernel names no drop reason NETFILTER_DROP"
+            self._left_out = "denials left out: the kernel names no drop reason NETFILTER_DROP"
+        self.programs = ("connections", "executions", *(() if self._left_out else ("denials",)))
         self._ready.clear()
+        self._problem = ""
         try:
             self._spawn(number or 0)
         except OSError as error:
-            self._process, self._reason = None, f"bpftrace can't be started: {error}"
+            self._process, self._problem = None, f"bpftrace can't be started: {error}"
 
     def stop(self) -> None:
         """End it; what it has seen is read first."""
@@ -84,11 +84,10 @@ class KernelEvents:
 
     def retry(self) -> None:
         """Start it again after it failed, without the program that may be why."""
-        never_ready = not self._ready.is_set()
-        complaint = self._complaint()
+        # A kernel whose packets look different fails denials.bt and with it the whole: once more without.
+        if not self._ready.is_set() and "denials" in self.programs:
+            self._left_out = f"denials left out: {self._complaint()}"
         self._reap(timeout=1.0)
-        if never_ready and "denials" in self.programs:
-            self._reason = f"denials left out: {complaint}"
         self.start()
 
     def wait_until_running(self, timeout: float) -> bool:

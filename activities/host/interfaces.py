@@ -1,6 +1,7 @@
 """The network devices of this host with their addresses, by rtnetlink.
 
-Owns two dumps of rtnetlink(7), 0.3 ms together: this stands between an order and the cut. Never changes a device.
+Owns two dumps of rtnetlink(7), 0.3 ms together: this stands between an order and the cut. Never changes a
+device.
 
     read_interfaces()   # -> (Interface(name="lo", ...), Interface(name="eth0", ...))
 """
@@ -21,7 +22,8 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_EXT_MASK = 1, 3, 29
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-# Counters of every device are most of a dump, and nobody here reads them (rtnetlink.h: RTEXT_FILTER_SKIP_STATS).
+# Counters of every device are most of a dump, and nobody here reads them (rtnetlink.h:
+# RTEXT_FILTER_SKIP_STATS).
 _SKIP_STATS = attribute(_IFLA_EXT_MASK, struct.pack("=I", 1 << 3))
 
 Address = IPv4Address | IPv6Address
@@ -42,7 +44,7 @@ def own_addresses(interfaces: tuple[Interface, ...]) -> frozenset[Address]:
 
 
 def _interface(payload: bytes, addresses: dict[int, list[Address]]) -> Interface | None:
-    """None for a name that no rule can carry: a device that somebody named so must not keep a host from being cut."""
+    """None for a name that no rule can carry: such a device must not keep a host from being cut."""
     index = _LINK.unpack_from(payload)[2]
     found = attributes(payload, _LINK.size)
     with contextlib.suppress(ValidationError, UnicodeDecodeError):

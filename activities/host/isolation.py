@@ -1,7 +1,8 @@
 """Cutting this host off, keeping it so, letting it go.
 
-Owns the order of steps: observe, journal, apply, then everything else. Never re-opens a host because something went
-wrong, with one exception: a change that has just cut the lifeline is lifted at once, or nobody could ever lift it.
+Owns the order of steps: observe, journal, apply, then everything else. Never re-opens a host because
+something went wrong, with one exception: a change that has just cut the lifeline is lifted at once, or nobody
+could ever lift it.
 
     isolation = HostIsolation("9f2c...", journal, nft)
     done = isolation.isolate(order)      # packets stop about 5 ms after the call
@@ -9,7 +10,6 @@ wrong, with one exception: a change that has just cut the lifeline is lifted at 
 """
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -21,31 +21,26 @@ from activities.contracts.host import (
     Renewed,
     RenewOrder,
 )
-from activities.host import probes
-from activities.host.aftermath import end_sessions
+from activities.host.aftermath import Ended, end_sessions
 from activities.host.drift import NobodyWatches, Watcher
 from activities.host.interfaces import read_interfaces
+from activities.host.lifeline import await_lifeline, is_alive
 from activities.host.nft import Nft, NftRefused
 from activities.host.observe import HostObserver, Seen
+from activities.host.ownership import ForeignChange, check_own
 from activities.host.ruleset import Ruleset, drift
 from activities.host.steps import Steps
 from activities.orders.journal import OrderJournal
 from playbooks.host_isolation import (
     HostChange,
     HostObservation,
-    Interface,
-    IsolationIntent,
     plan_isolation,
     refit,
     renewal,
     table_name,
 )
-from playbooks.nftables import NftCommand
-from playbooks.proof import Measurement
 from segmentation.errors import FirebreakError
 
-_LIFELINE_PATIENCE = timedelta(seconds=1)
-_LIFELINE_PACE_SECONDS = 0.05
 _ATTEMPTS = 3
 
 
@@ -53,12 +48,6 @@ class PlanStale(FirebreakError):
     """The host is no longer what the plan was made for."""
 
     code: ClassVar[str] = "plan-stale"
-
-
-class ForeignChange(FirebreakError):
-    """A change that would touch what is not ours, or another host."""
-
-    code: ClassVar[str] = "foreign-change"
 
 
 class HostIsolation:
@@ -69,6 +58,7 @@ class HostIsolation:
         self._watcher = watcher or NobodyWatches()
         self._changing = threading.Lock()
         self.observer = HostObserver(host_id, nft)
+        self._watcher.when_changed(self.observer.warm)
 
     def isolate(self, order: IsolateOrder) -> Isolated:
         """Cut the host off, then prove to ourselves that the lifeline lives.
@@ -90,10 +80,10 @@ class HostIsolation:
         Raises:
             ForeignChange: the change touches more than its own table.
         """
-        _check_own(order.change)
+        check_own(order.change)
         with self._changing:
             until = datetime.now(UTC) + timedelta(seconds=order.lease_seconds)
-            ruleset = Ruleset(self._nft.list_ruleset())
+            ruleset = self.observer.list_ruleset()
             devices = {interface.name for interface in read_interfaces()}
             remaining = refit(order.change, devices & set(order.change.devices))
             present = refit(order.change, devices)
@@ -109,11 +99,11 @@ class HostIsolation:
         Raises:
             ForeignChange: the change touches more than its own table.
         """
-        _check_own(order.change)
+        check_own(order.change)
         with self._changing:
-            was_standing = order.change.table in Ruleset(self._nft.list_ruleset()).our_tables
+            was_standing = order.change.table in self.observer.list_ruleset().tables_in_force
             self._lift(order.change)
-            after = Ruleset(self._nft.list_ruleset())
+            after = self.observer.list_ruleset()
         differs = _differences(order.observation, after)
         restored = not differs and order.change.table not in after.our_tables
         return Released(
@@ -134,7 +124,7 @@ class HostIsolation:
                 self._nft.apply(change.commands)
             except NftRefused:
                 # A device that went away since it was observed makes the batch invalid as a whole.
-                if attempt + 1 == _ATTEMPTS or _devices(read_interfaces()) == change.devices:
+                if attempt + 1 == _ATTEMPTS:
                     raise
             else:
                 steps.done("applied")
@@ -149,7 +139,8 @@ class HostIsolation:
         approved |= {order.header.plan_hash} if order.header.plan_hash else set()
         if approved and approved != {change.plan_hash}:
             raise PlanStale(
-                f"The plan for {self._host_id} is now {change.plan_hash}, approved was {' and '.join(sorted(approved))}.",
+                f"The plan for {self._host_id} is now {change.plan_hash}, "
+                f"approved was {' and '.join(sorted(approved))}.",
                 hint="Devices or the lifeline changed since: observe again and decide on the new plan.",
             )
         return change
@@ -170,25 +161,31 @@ class HostIsolation:
         steps: Steps,
     ) -> Isolated:
         applied_at = self._applied_at(order)
-        read_back = standing or Ruleset(self._nft.list_ruleset()).holds(change)
+        read_back = standing or self.observer.list_ruleset().holds(change)
         steps.done("read-back")
-        lifeline = _await_lifeline(order.intent)
+        lifeline = await_lifeline(order.intent)
         steps.done("lifeline")
+        done = Isolated(
+            observation=before,
+            change=change,
+            applied_at=applied_at,
+            read_back=read_back,
+            already_standing=standing,
+            lifeline=lifeline,
+        )
         # Whoever isolated it earlier has proven the lifeline: then it is the other end that is down.
         ours = change.table not in before.firebreak_tables
-        if ours and not _is_alive(order.intent, lifeline):
-            self._lift(change)
-            return Isolated(
-                observation=before, change=change, applied_at=applied_at, read_back=read_back, rolled_back=True,
-                lifeline=lifeline, steps_ms=steps.done("rolled-back"), detail="the lifeline was dead",
-            )  # fmt: skip
+        if ours and not is_alive(order.intent, lifeline):
+            return self._roll_back(done, steps)
         self._watcher.hold(change, applied_at + timedelta(seconds=change.lease_seconds))
-        ended = end_sessions(before.interfaces, order.intent.lifeline)
-        return Isolated(
-            observation=before, change=change, applied_at=applied_at, read_back=read_back, already_standing=standing,
-            lifeline=lifeline, connections_deleted=ended.connections, sockets_destroyed=ended.sockets,
-            cut_off=ended.owners, steps_ms=steps.done("sessions-ended"), detail="; ".join(ended.failures),
-        )  # fmt: skip
+        return _with(done, end_sessions(before.interfaces, order.intent.lifeline), steps)
+
+    def _roll_back(self, done: Isolated, steps: Steps) -> Isolated:
+        self._lift(done.change)
+        steps_ms = steps.done("rolled-back")
+        return done.model_copy(
+            update={"rolled_back": True, "steps_ms": steps_ms, "detail": "the lifeline was dead"}
+        )
 
     def _applied_at(self, order: IsolateOrder) -> datetime:
         now = datetime.now(UTC).isoformat()
@@ -199,48 +196,19 @@ class HostIsolation:
         self._nft.apply(change.inverse().commands)
 
 
-def _await_lifeline(intent: IsolationIntent) -> tuple[Measurement, ...]:
-    """The last round of probes: the first in which the control plane answered, or that of the end of our patience."""
-    deadline = datetime.now(UTC) + _LIFELINE_PATIENCE
-    while True:
-        measured = probes.probe_lifeline(intent.lifeline, intent.host_id)
-        if _is_alive(intent, measured) or datetime.now(UTC) > deadline:
-            return measured
-        time.sleep(_LIFELINE_PACE_SECONDS)  # a refusal comes back at once
-
-
-def _is_alive(intent: IsolationIntent, measured: tuple[Measurement, ...]) -> bool:
-    """Whether orders still get here; a lifeline that can't be measured, of UDP alone, is not held to be dead."""
-    endpoints = [endpoint for endpoint in intent.lifeline if endpoint.protocol == "tcp"]
-    paired = list(zip(endpoints, measured, strict=True))
-    decisive = [m for endpoint, m in paired if endpoint.purpose == "temporal"] or list(measured)
-    return not decisive or any(m.result == "open" for m in decisive)
-
-
-def _check_own(change: HostChange) -> None:
-    """An order can't make us touch another table, however it is signed."""
-    tables = {_table_of(command) for command in (*change.commands, *change.undo)}
-    if change.table != table_name(change.incident_id) or not tables <= {change.table}:
-        raise ForeignChange(
-            f"The change of incident {change.incident_id} touches {', '.join(sorted(tables))}; "
-            f"only {table_name(change.incident_id)} is its own.",
-        )
-
-
-def _table_of(command: NftCommand) -> str:
-    """The table that a command adds or deletes, or works in; anything else has no place in a change of ours."""
-    verb, objects = next(iter(command.items()))
-    kind, body = next(iter(objects.items()))
-    if len(command) != 1 or len(objects) != 1 or verb not in ("add", "delete") or not isinstance(body, dict):
-        return f"everything ({verb} {kind})"
-    return str(body.get("name" if kind == "table" else "table"))
+def _with(done: Isolated, ended: Ended, steps: Steps) -> Isolated:
+    return done.model_copy(
+        update={
+            "connections_deleted": ended.connections,
+            "sockets_destroyed": ended.sockets,
+            "cut_off": ended.owners,
+            "steps_ms": steps.done("sessions-ended"),
+            "detail": "; ".join(ended.failures),
+        }
+    )
 
 
 def _differences(before: HostObservation, after: Ruleset) -> tuple[str, ...]:
     if after.digest == before.ruleset_digest:
         return ()
     return drift(before.ruleset_outline, after.outline) or ("the ruleset differs from the one before",)
-
-
-def _devices(interfaces: tuple[Interface, ...]) -> tuple[str, ...]:
-    return tuple(sorted(i.name for i in interfaces if i.name != "lo"))

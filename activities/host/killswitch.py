@@ -1,9 +1,10 @@
 """The verbs that a host's agent carries out: a closed list, and no shell among them.
 
-Owns the names by which workflows call them. Never checks a signature or a journalled result: the agent's interceptor
-has done that before a method runs; nor does it translate errors.
+Owns the names by which workflows call them. Never checks a signature or a journalled result: the agent's
+interceptor has done that before a method runs; nor does it translate errors.
 
-    killswitch = HostKillswitch(host_id, journal, nft)
+    killswitch = HostKillswitch(host_id, journal, Nft())
+    killswitch.warm()
     Worker(client, task_queue=f"host.{host_id}", activities=killswitch.activities, ...)
 """
 
@@ -35,7 +36,6 @@ from activities.contracts.host import (
 from activities.host import aftermath, intruders, nft, probes, remediation
 from activities.host.drift import Watcher
 from activities.host.isolation import HostIsolation
-from activities.host.ruleset import Ruleset
 from activities.orders.journal import OrderJournal
 
 
@@ -57,8 +57,16 @@ class HostKillswitch:
     def __init__(
         self, host_id: str, journal: OrderJournal, ruleset: nft.Nft, watcher: Watcher | None = None
     ) -> None:
-        self._host_id, self._nft = host_id, ruleset
+        self._host_id = host_id
         self._isolation = HostIsolation(host_id, journal, ruleset, watcher)
+
+    def warm(self) -> None:
+        """Have everything at hand that the first order would wait for. Called once, when the agent starts.
+
+        Raises:
+            NftUnavailable: this host can't be isolated.
+        """
+        self._isolation.observer.warm()
 
     @property
     def activities(self) -> tuple[Callable[..., Any], ...]:
@@ -108,7 +116,7 @@ class HostKillswitch:
     @activity.defn(name="snapshot_ruleset")
     def snapshot_ruleset(self, _order: SnapshotOrder) -> RulesetSnapshot:
         """The digest of the ruleset now."""
-        ruleset = Ruleset(self._nft.list_ruleset())
+        ruleset = self._isolation.observer.list_ruleset()
         return RulesetSnapshot(
             taken_at=datetime.now(UTC), ruleset_digest=ruleset.digest, firebreak_tables=ruleset.our_tables
         )

@@ -1,7 +1,7 @@
 """Netlink in the little that the kill-switch needs: dumps, acknowledged requests, attributes.
 
-Owns the message framing (netlink(7)). Never interprets a payload. A socket belongs to the network namespace of the
-thread that opens it, costs 20 microseconds, and is opened where it is used.
+Owns the message framing (netlink(7)). Never interprets a payload. A socket belongs to the network namespace
+of the thread that opens it, costs 20 microseconds, and is opened where it is used.
 
     with Netlink(NETLINK_SOCK_DIAG) as link:
         for payload in link.dump(SOCK_DIAG_BY_FAMILY, request):
@@ -50,6 +50,11 @@ class Netlink:
         """A request without an answer; raises OSError with the kernel's reason."""
         self._send(kind, _ACK, payload)
         list(self._receive())
+
+    def get(self, kind: int, payload: bytes) -> bytes:
+        """The payload of the one answer to a request; raises OSError with the kernel's reason."""
+        self._send(kind, 0, payload)
+        return next(self._receive())[1]
 
     def close(self) -> None:
         """Close the socket."""

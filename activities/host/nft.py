@@ -90,7 +90,7 @@ class Nft:
             except (OSError, EOFError, TimeoutError) as error:
                 raise NftUnavailable(
                     f"libnftables did not answer: {error}{self._end()}.",
-                    hint="Check that libnftables.so.1 (Debian: nftables) is installed and that the agent has CAP_NET_ADMIN.",
+                    hint="Is libnftables.so.1 installed (Debian: nftables), CAP_NET_ADMIN granted?",
                 ) from error
         if status != 0:
             reason = errors.decode(errors="replace").splitlines()[:1]

@@ -1,8 +1,8 @@
 """The process that holds libnftables: reads batches on stdin, answers on stdout. Run by path.
 
-Owns one library context at a time. Kept apart from the agent because libnftables ends its process on errors it
-holds for impossible, and started ahead of time because starting is most of what a command line `nft` costs.
-Never imports the project, so that it starts at once; ends when its stdin does, that is with the agent.
+Owns one library context at a time. Kept apart from the agent because libnftables ends its process on errors
+it holds for impossible, and started ahead of time because starting is most of what a command line `nft`
+costs. Never imports the project, so that it starts at once; ends when its stdin does, that is with the agent.
 
     request   4 bytes length, JSON             answer   status, 4 + 4 bytes lengths, output, errors
 """
@@ -42,7 +42,7 @@ def _context(library: ctypes.CDLL) -> int:
 
 
 class Contexts:
-    """A fresh context for each batch: a used one remembers interfaces, and would not know a later one, or mistake it.
+    """A fresh context for each batch: a used one remembers interfaces, and may take a later one for another.
 
     Closing its socket waits for an RCU grace period, 15 ms after a change: so that is done when nobody asks.
     """

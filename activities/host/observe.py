@@ -11,6 +11,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from activities.host.generation import read_generation
 from activities.host.interfaces import read_interfaces
 from activities.host.nft import Nft
 from activities.host.ruleset import Ruleset
@@ -29,17 +30,21 @@ class Seen:
 
 
 class HostObserver:
-    """Observes one host; what can't change before the next boot is read once."""
+    """Observes one host; what can't change before the next boot is read once.
+
+    A ruleset that is known is not listed again before the kernel says that it changed.
+    """
 
     def __init__(self, host_id: str, nft: Nft) -> None:
         self._host_id = host_id
         self._nft = nft
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self._kernel = platform.release()
+        self._known: tuple[int, Ruleset] | None = None
 
     def observe(self) -> Seen:
         """The host as it is; raises NftUnavailable or OSError when it can't be read."""
-        ruleset = Ruleset(self._nft.list_ruleset())
+        ruleset = self._recall() or self.list_ruleset()
         observation = HostObservation(
             host_id=self._host_id,
             boot_id=self._boot_id,
@@ -52,6 +57,26 @@ class HostObserver:
             ruleset_outline=ruleset.outline,
         )
         return Seen(observation, ruleset)
+
+    def list_ruleset(self) -> Ruleset:
+        """The ruleset, listed now, and remembered."""
+        generation = read_generation()
+        ruleset = Ruleset(self._nft.list_ruleset())
+        # What was changed while it was listed may be half in it.
+        self._known = (generation, ruleset) if read_generation() == generation else None
+        return ruleset
+
+    def warm(self) -> None:
+        """Know the ruleset before it is asked for: reading a thousand rules takes longer than a cut."""
+        if self._recall() is None:
+            _ = self.list_ruleset().digest
+
+    def _recall(self) -> Ruleset | None:
+        """The ruleset that is known and still the one; never with a table of ours: its dead-man lets go untold."""
+        known = self._known
+        if known is None or known[1].our_tables or known[0] != read_generation():
+            return None
+        return known[1]
 
 
 def own_netns() -> int:

@@ -1,8 +1,8 @@
 """What a witness measures of another host, and what a contained host measures of its lifeline.
 
-Owns the verdict on each probe: `cut`, `open`, or `unknown` when the witness itself can't tell. Never a verdict on
-the containment as a whole: that is `playbooks.proof`. What is measured takes as long as the longest probe, not
-the sum.
+Owns the verdict on each probe: `cut`, `open`, or `unknown` when the witness itself can't tell. Never a
+verdict on the containment as a whole: that is `playbooks.proof`. What is measured takes as long as the
+longest probe, not the sum.
 
     probe_peers(order, witness="db")   # -> (Measurement(aspect="new", result="cut", ...), ...)
 """
@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv6Address
 
 from activities.contracts.host import ProbeOrder, ProbeTarget
 from activities.host.connects import Address, Attempt, connect_all
@@ -23,6 +24,7 @@ PERMISSIONS = ("CAP_NET_RAW", "CAP_NET_ADMIN")
 LIFELINE_TIMEOUT_MS = 300
 # A session that has not moved for so long may be dead without anybody's doing: its silence proves nothing.
 _IDLE_MS = 600_000
+_NO_PORT = "no port of the host is known to connect to"
 
 
 def probe_peers(order: ProbeOrder, witness: str) -> tuple[Measurement, ...]:
@@ -40,7 +42,7 @@ def probe_peers(order: ProbeOrder, witness: str) -> tuple[Measurement, ...]:
     controls = [attempts[key] for target in order.bystanders for key in _keys(target)]
     new = [report.new(attempts[key], controls) for target in order.subject for key in _keys(target)]
     return (
-        *(new or [report.of("new", "unknown", "tcp-connect", "no port of the host is known to connect to")]),
+        *(new or [report.of("new", "unknown", "tcp-connect", _NO_PORT)]),
         report.established(tuple(sessions.values()), heard.total()),
         report.ipv6(new, heard[6]),
         *(
@@ -54,7 +56,7 @@ def probe_peers(order: ProbeOrder, witness: str) -> tuple[Measurement, ...]:
 def probe_lifeline(
     lifeline: Iterable[LifelineEndpoint], host_id: str, *, timeout_ms: int = LIFELINE_TIMEOUT_MS
 ) -> tuple[Measurement, ...]:
-    """Connect to every TCP endpoint of the lifeline from here. A refusal is a dead lifeline: nobody listens."""
+    """Connect to every TCP endpoint of the lifeline from here. Refused is dead: nobody listens there."""
     wanted = [(endpoint.address, endpoint.port) for endpoint in lifeline if endpoint.protocol == "tcp"]
     return tuple(
         Measurement(
@@ -125,9 +127,9 @@ class _Report:
 
     def ipv6(self, new: Sequence[Measurement], heard: int) -> Measurement:
         keys = [key for target in self._order.subject for key in _keys(target)]
-        tried = [result for result, key in zip(new, keys, strict=True) if key[0].version == 6]
+        tried = [result for result, key in zip(new, keys, strict=True) if isinstance(key[0], IPv6Address)]
         method = f"{len(tried)} tcp-connects and silence {self._order.silence_ms} ms over IPv6"
-        if not any(target.address.version == 6 for target in self._order.subject):
+        if not any(isinstance(target.address, IPv6Address) for target in self._order.subject):
             return self.of(
                 "ipv6", "unknown", method, "no IPv6 address of the host is known", applicable=False
             )
@@ -136,7 +138,7 @@ class _Report:
             return self.of("ipv6", "open", method, f"{answered} connects answered, {heard} packets heard")
         if not tried or any(result.result != "cut" for result in tried):
             why = "; ".join(result.detail for result in tried if result.result != "cut")
-            return self.of("ipv6", "unknown", method, why or "no port of the host is known to connect to")
+            return self.of("ipv6", "unknown", method, why or _NO_PORT)
         return self.of("ipv6", "cut", method, "no connect answered, nothing heard")
 
     def bystander(self, host_id: str, attempt: Attempt) -> Measurement:
@@ -154,7 +156,7 @@ def _keys(target: ProbeTarget) -> list[tuple[Address, int]]:
 
 
 def _sessions(addresses: Collection[Address], ignored: Collection[Endpoint]) -> dict[bytes, Socket]:
-    """Established TCP sessions with the subject, by the kernel's cookie; those of the lifeline are no sign."""
+    """Established TCP sessions with the subject by the kernel's cookie, without those of the lifeline."""
     return {
         found.raw_id: found
         for found in list_sockets()

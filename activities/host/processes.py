@@ -1,4 +1,4 @@
-"""Processes of this host from /proc (proc(5)): who they are, which sockets they hold, which group they are of.
+"""Processes of this host from /proc (proc(5)): who they are, which sockets they hold, who is with them.
 
 Owns reading; everything read is bounded and escaped, because an intruder chose it. Never signals anybody.
 
@@ -93,7 +93,7 @@ def describe(pid: int, sockets: Collection[str] = (), *, hashed: bool = True) ->
             pid=pid,
             pgid=before.pgid,
             start_ticks=before.start_ticks,
-            executable=printable(os.readlink(executable), MAX_PATH),
+            executable=printable(str(executable.readlink()), MAX_PATH),
             executable_sha256=_sha256(executable) if hashed else "",
             command=_command(pid),
             user=_user(pid),
@@ -108,7 +108,7 @@ def describe(pid: int, sockets: Collection[str] = (), *, hashed: bool = True) ->
 def executable_of(pid: int) -> str | None:
     """Path of what the process runs, as `describe` writes it."""
     try:
-        return printable(os.readlink(_PROC / str(pid) / "exe"), MAX_PATH)
+        return printable(str((_PROC / str(pid) / "exe").readlink()), MAX_PATH)
     except _GONE:
         return None
 

@@ -1,7 +1,8 @@
 """Ending the process groups of an intruder, and making sure that they ended.
 
-Owns the checks that nobody else is hit: a pid that changed hands, a program that was replaced, our own session.
-SIGKILL reaches a whole group at once (kill(2)); a member that forks at that moment leaves no child behind.
+Owns the checks that nobody else is hit: a pid that changed hands, a program that was replaced, our own
+session. SIGKILL reaches a whole group at once (kill(2)); a member that forks at that moment leaves no child
+behind.
 
     end_groups(found.processes)   # -> Killed(ended=(4711, 4712), confirmed=True)
 """
@@ -23,7 +24,7 @@ _PACE_SECONDS = 0.005
 
 
 def end_groups(accused: Iterable[ProcessRef]) -> Killed:
-    """Kill the process group of everyone accused who still is who was seen, and wait until nobody of it lives."""
+    """Kill the group of everyone accused who still is who was seen; wait until nobody of it lives."""
     verdicts = {ref: _objection(ref) for ref in accused}
     gone = {ref for ref in verdicts if not _is_same(ref)}
     groups = {ref.pgid for ref, objection in verdicts.items() if not objection and _group_is_same(ref)}
@@ -41,7 +42,7 @@ def end_groups(accused: Iterable[ProcessRef]) -> Killed:
 
 
 def _objection(ref: ProcessRef) -> str:
-    """Why the group of this process must not be killed; empty when it may be, or when nobody is left of it."""
+    """Why the group of this process must not be killed; empty when it may be, or nobody is left of it."""
     present = processes.members(ref.pgid)
     if ref.pgid == os.getpgid(0) or any(member.session == os.getsid(0) for member in present):
         return "it belongs to the agent's own session"
@@ -69,7 +70,7 @@ def _is_same(ref: ProcessRef) -> bool:
 
 
 def _group_is_same(ref: ProcessRef) -> bool:
-    """Whether the group's number still means the group that was seen, also when the accused has left it by ending.
+    """Whether the group's number still means the group that was seen, even if the accused has ended.
 
     A number is not given away while the group has members, and a group that got it later has a later leader.
     """

@@ -1,7 +1,7 @@
 """What a listed ruleset says: its digest, its outline, our tables in it, and what differs between two.
 
-Owns the normal form that lets a ruleset before and one after be compared: without handles, counters and countdowns,
-and without our own tables. Pure; listing is `nft.list_ruleset`.
+Owns the normal form that lets a ruleset before and one after be compared: without handles, counters and
+countdowns, and without our own tables. Pure; listing is `nft.list_ruleset`.
 
     before = Ruleset(nft.list_ruleset())
     before.digest                      # equal whenever the rules of others are equal
@@ -47,7 +47,8 @@ class Ruleset:
     @cached_property
     def digest(self) -> str:
         """Digest of everything that is not ours."""
-        # Not the canonical JSON of documents: that takes 36 ms for a thousand rules, before the cut; this takes 8.
+        # Not the canonical JSON of documents: that takes 36 ms for a thousand rules, before the cut; this
+        # takes 8.
         return "sha256:" + hashlib.sha256(_text(self.outline).encode()).hexdigest()
 
     @property

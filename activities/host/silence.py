@@ -1,7 +1,7 @@
 """Listening for a host that must be silent, on the wire and before any firewall of the listener.
 
-Owns a packet(7) socket with a kernel filter on source addresses. Address resolution (ARP, neighbour discovery) does
-not count: an isolated host answers it by design. Never keeps what it hears.
+Owns a packet(7) socket with a kernel filter on source addresses. Address resolution (ARP, neighbour
+discovery) does not count: an isolated host answers it by design. Never keeps what it hears.
 
     with Listener(subject_addresses) as listener:
         ...                       # probe, wait
@@ -16,7 +16,8 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
 
@@ -27,28 +28,54 @@ Endpoint = tuple[Address, int, str]
 _ETH_P_ALL, _ETH_P_IP, _ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
 _SO_ATTACH_FILTER = 26
 _INSTRUCTION = struct.Struct("=HBBI")
-# linux/filter.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K; ancillary data begins at -0x1000.
+# linux/filter.h: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K; ancillary data begins at
+# -0x1000.
 _LOAD, _EQUALS, _RETURN = 0x20, 0x15, 0x06
 _PROTOCOL = 0xFFFFF000
 _SNAP = 96
 # Offsets of the source address in a header that begins at the network layer, as SOCK_DGRAM delivers it.
 _IPV4_SOURCE, _IPV6_SOURCE = 12, 8
-_ICMPV6, _FIRST_ND, _LAST_ND = 58, 133, 137
+_IPV4_HEADER, _IPV6_HEADER = 20, 40
+# ICMPv6 types 133 to 137 (RFC 4861, 4).
+_DISCOVERY = tuple(bytes([kind]) for kind in range(133, 138))
 # A host that is open fills the buffer; more of the same proves nothing more.
 _MAX_FRAMES = 10_000
 _PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 
 
-class Listener:
-    """Hears IP packets from the given addresses on every device of its network namespace, from when it is made.
+@dataclass(frozen=True)
+class _Packet:
+    """What is looked at of a packet; `payload` is cut off and may be empty."""
 
-    What goes to an endpoint in `ignored` is not counted: the lifeline of an isolated host may end at the listener.
+    version: int
+    protocol: int
+    destination: Address
+    payload: bytes
+
+    @property
+    def is_discovery(self) -> bool:
+        """Of neighbour discovery: an isolated host goes on with it by design."""
+        kind = self.payload[:1]
+        return self.protocol == socket.IPPROTO_ICMPV6 and kind in _DISCOVERY
+
+    @property
+    def goes_to(self) -> Endpoint:
+        """Its destination; the port of a later fragment means nothing, and matches nothing."""
+        return (self.destination, int.from_bytes(self.payload[2:4], "big"), _PROTOCOLS.get(self.protocol, ""))
+
+
+class Listener:
+    """Hears IP packets from the given addresses on every device of its network namespace.
+
+    What goes to an endpoint in `ignored` is not counted: the lifeline of an isolated host may end at the
+    listener.
     """
 
     def __init__(self, sources: Collection[Address], ignored: Collection[Endpoint] = ()) -> None:
         self._ignored = frozenset(ignored)
         self._heard: Counter[int] = Counter()
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, socket.htons(_ETH_P_ALL))
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETH_P_ALL))
         try:
             self._socket.setblocking(False)
             _attach(self._socket, _filter(sources))
@@ -82,13 +109,10 @@ class Listener:
                 packet, (_, protocol, *_) = self._socket.recvfrom(_SNAP)
             except BlockingIOError:
                 return
-            version = {_ETH_P_IP: 4, _ETH_P_IPV6: 6}.get(protocol)
-            if (
-                version
-                and not _is_discovery(packet, version)
-                and _goes_to(packet, version) not in self._ignored
-            ):
-                self._heard[version] += 1
+            parse = {_ETH_P_IP: _ipv4, _ETH_P_IPV6: _ipv6}.get(protocol)
+            found = parse(packet) if parse else None
+            if found and not found.is_discovery and found.goes_to not in self._ignored:
+                self._heard[found.version] += 1
 
     def __enter__(self) -> Self:
         return self
@@ -100,13 +124,14 @@ class Listener:
 
 
 def _filter(sources: Collection[Address]) -> bytes:
-    """One block of instructions an address: each compares protocol and source, and falls through to the next."""
+    """A block of instructions an address: it compares protocol and source, or falls through to the next."""
     blocks = [_block(source) for source in sources]
     return b"".join([*blocks, _INSTRUCTION.pack(_RETURN, 0, 0, 0)])
 
 
 def _block(source: Address) -> bytes:
-    start, kind = (_IPV4_SOURCE, _ETH_P_IP) if source.version == 4 else (_IPV6_SOURCE, _ETH_P_IPV6)
+    is_ipv4 = isinstance(source, IPv4Address)
+    start, kind = (_IPV4_SOURCE, _ETH_P_IP) if is_ipv4 else (_IPV6_SOURCE, _ETH_P_IPV6)
     words = struct.unpack(f">{len(source.packed) // 4}I", source.packed)
     pairs = [(_PROTOCOL, kind), *((start + 4 * index, word) for index, word in enumerate(words))]
     length = 2 * len(pairs) + 1
@@ -124,14 +149,14 @@ def _attach(target: socket.socket, code: bytes) -> None:
     target.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
-def _is_discovery(packet: bytes, version: int) -> bool:
-    return version == 6 and len(packet) > 40 and packet[6] == _ICMPV6 and _FIRST_ND <= packet[40] <= _LAST_ND
-
-
-def _goes_to(packet: bytes, version: int) -> Endpoint | None:
-    header = (packet[0] & 0x0F) * 4 if version == 4 else 40
-    if len(packet) < header + 4:
+def _ipv4(packet: bytes) -> _Packet | None:
+    if len(packet) < _IPV4_HEADER:
         return None
-    destination, protocol = (packet[16:20], packet[9]) if version == 4 else (packet[24:40], packet[6])
-    port = int.from_bytes(packet[header + 2 : header + 4], "big")
-    return (ip_address(destination), port, _PROTOCOLS.get(protocol, ""))
+    length = (packet[0] & 0x0F) * 4
+    return _Packet(4, packet[9], IPv4Address(packet[16:20]), packet[length:])
+
+
+def _ipv6(packet: bytes) -> _Packet | None:
+    if len(packet) < _IPV6_HEADER:
+        return None
+    return _Packet(6, packet[6], IPv6Address(packet[24:40]), packet[_IPV6_HEADER:])

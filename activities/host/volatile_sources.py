@@ -22,6 +22,7 @@ from activities.host.volatile_processes import MAX_ENTRIES, Entry, read_processe
 from playbooks.playbook import Collector
 from segmentation.errors import FirebreakError
 
+_MODULES = Path("/proc/modules")
 _UTMP = Path("/var/run/utmp")
 _WTMP = Path("/var/log/wtmp")
 # utmp(5) on 64-bit Linux: type, pid, line, id, user, host, exit, session, seconds, microseconds, address.
@@ -149,7 +150,9 @@ def _login(fields: tuple[Any, ...]) -> Entry:
 
 def _modules(_deadline: float) -> Reading:
     entries: list[Entry] = []
-    for line in Path("/proc/modules").read_text(encoding="utf-8", errors="replace").splitlines():
+    # A kernel without loadable modules has no such file.
+    lines = _MODULES.read_text(encoding="utf-8", errors="replace").splitlines() if _MODULES.exists() else []
+    for line in lines:
         name, size, uses, users, state, *rest = line.split()
         taints = rest[1] if len(rest) > 1 else ""
         by = [user for user in users.split(",") if user not in ("", "-")]

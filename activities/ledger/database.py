@@ -32,9 +32,9 @@ class Database:
         # SQLite has one writer. Waiting on a lock here wakes at once; its own busy handler sleeps in growing
         # steps.
         self._writer: threading.Lock | nullcontext[None] = threading.Lock() if self.sqlite else nullcontext()
-        # Nothing here asks the type of an execution option, so that both kinds of transaction share one
-        # engine.
-        self._reader = engine.execution_options(firebreak_read=True)
+        # SQLite reads one state by itself; PostgreSQL would show each statement of a transaction a newer one.
+        snapshot = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reader = engine.execution_options(firebreak_read=True, **snapshot)
 
     @classmethod
     def open(cls, url: str) -> "Database":

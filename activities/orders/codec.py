@@ -13,6 +13,7 @@ to Temporal can neither start an incident nor decide on one.
 import dataclasses
 import hmac
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import ClassVar, Self
@@ -34,6 +35,7 @@ from segmentation.errors import FirebreakError
 
 SIGNATURE = "firebreak-signature"
 SEAL = "firebreak-seal"
+_SCHEDULED = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
 KeyLookup = Callable[[str], bytes | None]
 
 # What the codec found about the order that the current activity task decodes; read by the agent's interceptor.
@@ -82,8 +84,13 @@ class _HostCodec(PayloadCodec, WithSerializationContext):
             HOST_QUEUE_PREFIX
         )
         copy._context = context if is_host and isinstance(context, ActivitySerializationContext) else None
-        copy._workflow_id = getattr(context, "workflow_id", None) or ""
+        copy._workflow_id = _series(getattr(context, "workflow_id", None) or "")
         return copy
+
+
+def _series(workflow_id: str) -> str:
+    """The id without the time that a Schedule adds: each of its runs is handed the result of the one before."""
+    return _SCHEDULED.sub("", workflow_id)
 
 
 class SealBroken(FirebreakError):

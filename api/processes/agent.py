@@ -18,7 +18,10 @@ from temporalio.worker import Worker
 from activities.host.artefacts import EvidenceSender, HostFacts
 from activities.host.capture import PacketSettings
 from activities.host.collection import HostEvidence
+from activities.host.denial_tail import DenialTail
 from activities.host.drift import RulesetWatcher, Tampering
+from activities.host.flow_documents import FlowHost
+from activities.host.flows import FlowShipper
 from activities.host.interfaces import read_interfaces
 from activities.host.killswitch import HostKillswitch
 from activities.host.nft import Nft
@@ -30,6 +33,7 @@ from activities.orders.codec import agent_converter
 from activities.orders.interceptor import OrderGuard
 from activities.orders.journal import OrderJournal
 from activities.orders.keys import load_or_create_key
+from activities.siem.client import siem_client
 from api.processes.joining import Identity, control_key, join, load_identity
 from api.processes.worker import connect
 from api.settings import AgentSettings
@@ -69,9 +73,10 @@ class Agent:
         closing.callback(self._nft.close)
         self._watcher = RulesetWatcher(self._nft, tell_tampering)
         self._http = closing.enter_context(httpx.Client(timeout=30))
-        self._recorder = FlightRecorder(
-            settings.state_dir / "recorder", recorder_settings(settings), self._host.name
-        )
+        self._shipper = flow_shipper(settings, identity)
+        offer = self._shipper.offer if self._shipper else lambda _: None
+        recorder_dir = settings.state_dir / "recorder"
+        self._recorder = FlightRecorder(recorder_dir, recorder_settings(settings), self._host.name, offer)
 
     async def start(self) -> None:
         """Have everything warm before the first order."""
@@ -80,6 +85,9 @@ class Agent:
         self._closing.callback(self._watcher.close)
         await asyncio.to_thread(self._recorder.start)
         self._closing.callback(self._recorder.stop)
+        if self._shipper is not None:
+            self._shipper.start()
+            self._closing.callback(self._shipper.stop)
 
     async def take_orders(self) -> None:
         """Work on the host's queue until cancelled."""
@@ -115,6 +123,16 @@ class Agent:
             post_signed(self._http, self._identity.api_url, path, body, host_id=self._host.workload_id, key=self._key)
         except httpx.HTTPError as error:
             log.warning("the refusal could not be reported", order_id=order_id, error=str(error))
+
+
+def flow_shipper(settings: AgentSettings, identity: Identity) -> FlowShipper | None:
+    """Ships flows to the SIEM, where there is one."""
+    if not identity.siem_url:
+        return None
+    host = identity.workload
+    denials = settings.denials_file or settings.state_dir / "denials.jsonl"
+    tail = DenialTail(denials, settings.state_dir / "flows.offset")
+    return FlowShipper(siem_client(identity.siem_url), tail, FlowHost(host.workload_id, host.name, host.labels))
 
 
 def recorder_settings(settings: AgentSettings) -> RecorderSettings:

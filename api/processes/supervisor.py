@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 PR_SET_PDEATHSIG = 1  # prctl(2)
 SHORTEST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+# The workflow sandbox reads modules anew for every run: without cached bytecode it would compile them each time.
+CACHED_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Supervisor:
         with self.log_file(program.name).open("ab") as output:
             self._children[program.name] = subprocess.Popen(  # noqa: S603 - the command is ours
                 program.command,
-                env=os.environ | program.environment,
+                env=os.environ | CACHED_BYTECODE | program.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -11,6 +11,7 @@ from activities.host.drift import RulesetWatcher, Tampering
 from activities.host.nft import Nft
 from lab.network import Lab
 from lab.topology import APP_PORT
+from lab.waiting import wait_until
 from tests.activities.host.agents import Agent
 from tests.activities.host.test_leases import remaining_seconds
 from tests.activities.host.traffic import connects
@@ -58,6 +59,8 @@ def test_what_was_released_stays_released(watched: Agent, noticed: Noticed) -> N
     assert watched.release(done).restored
     watched.host.run(["nft", "add", "table", "inet", "marker"])
     watched.host.run(["nft", "delete", "table", "inet", "marker"])
+    observer = watched.killswitch._isolation.observer
+    wait_until(lambda: watched.inside(observer._recall) is not None, 3, "the watcher to have looked")
     assert watched.ruleset().our_tables == ()
     assert noticed.empty()
 
@@ -69,6 +72,8 @@ def test_a_lease_that_is_over_is_not_prolonged(lab: Lab, watched: Agent, noticed
     watcher.hold(done.change, datetime.now(UTC) - timedelta(seconds=1))
     watched.host.run(["nft", "delete", "table", "inet", done.change.table])
     watched.host.run(["nft", "delete", "table", "netdev", done.change.table])
+    observer = watched.killswitch._isolation.observer
+    wait_until(lambda: watched.inside(observer._recall) is not None, 3, "the watcher to have looked")
     assert connects(lab["batch"], lab["app"].ipv4, APP_PORT)
     assert watched.ruleset().our_tables == ()
     assert noticed.empty()

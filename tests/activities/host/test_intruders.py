@@ -20,13 +20,21 @@ from lab.waiting import wait_until
 from tests.activities.host.agents import Agent
 from tests.activities.host.traffic import sessions
 
+CHANGES: list[tuple[dict[str, object], str]] = [
+    ({"executable": "/bin/other"}, "runs"),
+    ({"pgid": 9**6}, "moved"),
+]
+Start = Callable[[LabHost, str], subprocess.Popen[bytes]]
+
 # A leader that starts a child, both of which do nothing until they are killed.
-FAMILY = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
-ORPHANS = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); input()"
+CHILD = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+FAMILY = CHILD + "import time; time.sleep(60)"
+# A leader that ends when it is told to, before its child.
+ORPHANS = CHILD + "input()"
 
 
 @pytest.fixture
-def start(lab: Lab) -> Iterator[Callable[[LabHost, str], subprocess.Popen[bytes]]]:
+def start(lab: Lab) -> Iterator[Start]:
     """Starts a Python program in a host, in a process group of its own."""
     with ExitStack() as ending:
 
@@ -57,7 +65,9 @@ def await_members(pgid: int, count: int) -> None:
     wait_until(lambda: len(processes.members(pgid)) == count, 5, f"{count} processes in group {pgid}")
     python = Path(sys.executable).resolve().name
     wait_until(
-        lambda: all(Path(processes.executable_of(m.pid) or "").name == python for m in processes.members(pgid)),
+        lambda: all(
+            Path(processes.executable_of(m.pid) or "").name == python for m in processes.members(pgid)
+        ),
         5,
         "all of them to run Python",
     )
@@ -102,7 +112,9 @@ def test_accusing_nothing_finds_nobody(web: Agent) -> None:
     assert web.find().processes == ()
 
 
-def test_a_hint_is_reported_while_it_lives(lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]]) -> None:
+def test_a_hint_is_reported_while_it_lives(
+    lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
     leader = start(lab["web"], FAMILY)
     await_members(leader.pid, 2)
     hint = described(leader.pid)
@@ -111,7 +123,7 @@ def test_a_hint_is_reported_while_it_lives(lab: Lab, web: Agent, start: Callable
     assert web.find(hints=(hint,)).processes == ()
 
 
-def test_a_group_ends_with_its_children(lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]]) -> None:
+def test_a_group_ends_with_its_children(lab: Lab, web: Agent, start: Start) -> None:
     leader = start(lab["web"], FAMILY)
     await_members(leader.pid, 2)
     killed = web.kill(described(leader.pid))
@@ -126,9 +138,7 @@ def described_before(pid: int, ended_pids: tuple[int, ...]) -> ProcessRef:
     return ProcessRef(pid=pid, pgid=pid, start_ticks=1, executable=sys.executable)
 
 
-def test_children_that_outlive_the_accused_end_too(
-    lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]]
-) -> None:
+def test_children_that_outlive_the_accused_end_too(lab: Lab, web: Agent, start: Start) -> None:
     leader = start(lab["web"], ORPHANS)
     await_members(leader.pid, 2)
     accused = described(leader.pid)
@@ -143,9 +153,7 @@ def test_children_that_outlive_the_accused_end_too(
 
 
 @pytest.mark.parametrize("earlier", [-1, 1])
-def test_a_pid_that_changed_hands_is_left_alone(
-    lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]], earlier: int
-) -> None:
+def test_a_pid_that_changed_hands_is_left_alone(lab: Lab, web: Agent, start: Start, earlier: int) -> None:
     leader = start(lab["web"], FAMILY)
     await_members(leader.pid, 2)
     now = described(leader.pid)
@@ -154,9 +162,9 @@ def test_a_pid_that_changed_hands_is_left_alone(
     assert len(processes.members(leader.pid)) == 2
 
 
-@pytest.mark.parametrize(("change", "reason"), [({"executable": "/bin/other"}, "runs"), ({"pgid": 999_999}, "moved")])
+@pytest.mark.parametrize(("change", "reason"), CHANGES)
 def test_a_process_that_is_not_what_was_seen_survives_with_a_reason(
-    lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]], change: dict[str, object], reason: str
+    lab: Lab, web: Agent, start: Start, change: dict[str, object], reason: str
 ) -> None:
     leader = start(lab["web"], FAMILY)
     await_members(leader.pid, 2)
@@ -166,9 +174,7 @@ def test_a_process_that_is_not_what_was_seen_survives_with_a_reason(
     assert len(processes.members(leader.pid)) == 2
 
 
-def test_a_process_of_another_host_survives(
-    lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]]
-) -> None:
+def test_a_process_of_another_host_survives(lab: Lab, web: Agent, start: Start) -> None:
     elsewhere = start(lab["app"], FAMILY)
     await_members(elsewhere.pid, 2)
     killed = web.kill(described(elsewhere.pid))

@@ -7,20 +7,26 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from activities.host.isolation import ForeignChange, PlanStale
+from activities.host.isolation import PlanStale
+from activities.host.ownership import ForeignChange
 from lab.network import Lab
 from lab.topology import APP_PORT, HEALTH_PORT
 from playbooks.host_isolation import IsolationIntent, LifelineEndpoint, plan_isolation, table_name
 from tests.activities.host.agents import LIFELINE, LIFELINE_PORT, Agent
 from tests.activities.host.traffic import connects, datagrams_heard, frames_heard, sessions
+from tests.playbooks.test_host_isolation import intents
 
 DEAD_END = LifelineEndpoint(purpose="temporal", address=LIFELINE[0].address, port=7999)
 
 
 def test_the_rules_alone_cut_established_sessions(lab: Lab, web: Agent) -> None:
     change = plan_isolation(web.observe(), web.intent())
-    with sessions(lab["web"], lab["app"], APP_PORT) as out, sessions(lab["app"], lab["web"], HEALTH_PORT) as into:
+    with (
+        sessions(lab["web"], lab["app"], APP_PORT) as out,
+        sessions(lab["app"], lab["web"], HEALTH_PORT) as into,
+    ):
         web.inside(lambda: web.nft.apply(change.commands))
         assert [session.answers() for session in (*out, *into)] == [False] * 4
         assert [session.error() for session in (*out, *into)] == [0] * 4
@@ -38,7 +44,10 @@ def test_isolation_names_the_processes_whose_sessions_it_ended(lab: Lab, web: Ag
     with sessions(lab["app"], lab["web"], HEALTH_PORT):
         done = web.isolate()
     (service,) = (ref for ref in done.cut_off if "lab.services" in ref.command)
-    assert {remote.rpartition(":")[0] for remote in service.sockets} == {lab["app"].ipv4, f"[{lab['app'].ipv6}]"}
+    assert {remote.rpartition(":")[0] for remote in service.sockets} == {
+        lab["app"].ipv4,
+        f"[{lab['app'].ipv6}]",
+    }
 
 
 def test_isolation_cuts_new_connections_in_both_directions(lab: Lab, web: Agent) -> None:
@@ -74,7 +83,9 @@ def test_isolation_is_of_one_host_only(lab: Lab, web: Agent) -> None:
 def test_isolation_cuts_what_the_host_routes_for_others(lab: Lab, web: Agent) -> None:
     with routed_behind(lab, "web") as inner:
         listener = ["python3", "-m", "http.server", "9100", "--bind", inner]
-        with subprocess.Popen(["ip", "netns", "exec", f"{lab.name}-in", *listener], stderr=subprocess.DEVNULL) as server:
+        with subprocess.Popen(
+            ["ip", "netns", "exec", f"{lab.name}-in", *listener], stderr=subprocess.DEVNULL
+        ) as server:
             try:
                 while not connects(f"{lab.name}-in", inner, 9100):
                     assert server.poll() is None
@@ -89,7 +100,14 @@ def test_everything_of_the_change_is_read_back(web: Agent) -> None:
     done = web.isolate()
     assert done.read_back
     assert web.ruleset().holds(done.change)
-    assert set(done.steps_ms) == {"observed", "journalled", "applied", "read-back", "lifeline", "sessions-ended"}
+    assert set(done.steps_ms) == {
+        "observed",
+        "journalled",
+        "applied",
+        "read-back",
+        "lifeline",
+        "sessions-ended",
+    }
 
 
 def test_a_repeated_order_applies_once_and_tells_what_stood_before_the_first(web: Agent) -> None:
@@ -191,7 +209,7 @@ def test_a_name_that_no_rule_can_carry_does_not_keep_a_host_from_being_isolated(
 @contextlib.contextmanager
 def routed_behind(lab: Lab, router: str) -> Iterator[str]:
     """A namespace behind a host of the lab; its address."""
-    inner, namespace, router_address = "10.79.0.2", f"{lab.name}-in", "10.79.0.1"
+    inner, namespace, router_address = "10.77.79.2", f"{lab.name}-in", "10.77.79.1"
     setup = [
         f"ip netns add {namespace}",
         f"ip -n {namespace} link set lo up",
@@ -201,12 +219,12 @@ def routed_behind(lab: Lab, router: str) -> Iterator[str]:
         f"ip -n {namespace} addr add {inner}/24 dev eth0",
         f"ip -n {namespace} link set eth0 up",
         f"ip -n {namespace} route add default via {router_address}",
-        f"ip -n {lab['app'].namespace} route add 10.79.0.0/24 via {lab[router].ipv4}",
+        f"ip -n {lab['app'].namespace} route add 10.77.79.0/24 via {lab[router].ipv4}",
         f"ip netns exec {lab[router].namespace} sysctl -qw net.ipv4.ip_forward=1",
     ]
     teardown = [
         f"ip netns exec {lab[router].namespace} sysctl -qw net.ipv4.ip_forward=0",
-        f"ip -n {lab['app'].namespace} route del 10.79.0.0/24",
+        f"ip -n {lab['app'].namespace} route del 10.77.79.0/24",
         f"ip -n {lab[router].namespace} link del inner",
         f"ip netns del {namespace}",
     ]
@@ -236,3 +254,18 @@ def test_a_lifeline_of_datagrams_alone_is_not_held_to_be_dead(web: Agent) -> Non
     done = web.isolate(intent)
     assert done.lifeline == ()
     assert not done.rolled_back
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(intents)
+def test_every_plan_is_one_that_nft_accepts_and_reads_back(web: Agent, intent: IsolationIntent) -> None:
+    # At least a minute, or the dead-man lets go before the ruleset is read back.
+    lasting = intent.model_copy(update={"lease_seconds": max(60, intent.lease_seconds)})
+    change = plan_isolation(web.observe(), lasting)
+    before = web.ruleset().digest
+    web.inside(lambda: web.nft.apply(change.commands))
+    loaded = web.ruleset()
+    web.inside(lambda: web.nft.apply(change.inverse().commands))
+    assert loaded.holds(change)
+    assert loaded.digest == before == web.ruleset().digest
+    assert web.ruleset().our_tables == ()

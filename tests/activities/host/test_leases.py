@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from activities.host.isolation import ForeignChange
+from activities.host.ownership import ForeignChange
 from lab.network import Lab
 from lab.topology import APP_PORT, DB_PORT, HEALTH_PORT
 from lab.waiting import wait_until
@@ -13,9 +13,7 @@ from tests.activities.host.agents import Agent, Agents
 from tests.activities.host.traffic import connects
 
 
-def test_an_open_lease_lifts_by_itself_and_a_closed_or_a_renewed_one_holds(
-    lab: Lab, agents: Agents
-) -> None:
+def test_an_open_lease_lifts_by_itself_and_a_closed_or_a_renewed_one_holds(lab: Lab, agents: Agents) -> None:
     web, app, db = agents["web"], agents["app"], agents["db"]
     closed = app.isolate(app.intent(lease=1, ends="closed"))
     renewed = db.isolate(db.intent(lease=1))
@@ -25,7 +23,9 @@ def test_an_open_lease_lifts_by_itself_and_a_closed_or_a_renewed_one_holds(
     for agent in (web, app, db):
         agent.nft.close()  # no process of ours lives on
     assert not connects(lab["batch"], lab["web"].ipv4, HEALTH_PORT)
-    wait_until(lambda: connects(lab["batch"], lab["web"].ipv4, HEALTH_PORT), 4, "the dead-man to lift the isolation")
+    wait_until(
+        lambda: connects(lab["batch"], lab["web"].ipv4, HEALTH_PORT), 4, "the dead-man to lift the isolation"
+    )
     assert 1 < time.monotonic() - begun < 3
     assert connects(lab["batch"], lab["web"].ipv6, HEALTH_PORT)
     assert not connects(lab["batch"], lab["app"].ipv4, APP_PORT)
@@ -96,7 +96,22 @@ def test_releasing_twice_is_releasing_once(web: Agent) -> None:
 
 def test_release_leaves_what_others_changed_meanwhile_and_names_it(web: Agent) -> None:
     done = web.isolate()
-    web.host.run(["nft", "add", "rule", "inet", "segmentation", "input", "tcp", "dport", "22", "accept", "comment", "late"])
+    web.host.run(
+        [
+            "nft",
+            "add",
+            "rule",
+            "inet",
+            "segmentation",
+            "input",
+            "tcp",
+            "dport",
+            "22",
+            "accept",
+            "comment",
+            "late",
+        ]
+    )
     web.host.run(["nft", "add", "table", "ip", "others"])
     try:
         released = web.release(done)
@@ -134,7 +149,9 @@ def remaining_seconds(agent: Agent, change: HostChange) -> int:
 
 
 def remove_rule(agent: Agent, comment: str) -> None:
-    for line in agent.host.run(["nft", "-a", "list", "chain", "inet", "segmentation", "input"]).stdout.splitlines():
+    for line in agent.host.run(
+        ["nft", "-a", "list", "chain", "inet", "segmentation", "input"]
+    ).stdout.splitlines():
         if f'"{comment}"' in line:
             handle = line.rpartition("# handle ")[2]
             agent.host.run(["nft", "delete", "rule", "inet", "segmentation", "input", "handle", handle])

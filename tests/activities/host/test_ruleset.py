@@ -11,7 +11,14 @@ def table(name: str, *, handle: int = 1) -> dict[str, Any]:
 
 
 def chain(owner: str, name: str, *, handle: int = 1, policy: str = "drop") -> dict[str, Any]:
-    body = {"family": "inet", "table": owner, "name": name, "handle": handle, "type": "filter", "hook": "input"}
+    body = {
+        "family": "inet",
+        "table": owner,
+        "name": name,
+        "handle": handle,
+        "type": "filter",
+        "hook": "input",
+    }
     return {"chain": body | {"prio": 0, "policy": policy}}
 
 
@@ -58,7 +65,9 @@ def test_the_order_of_elements_does_not_count() -> None:
 def test_elements_that_come_and_go_by_themselves_do_not_count() -> None:
     passing = {"elem": {"val": "10.0.0.9", "timeout": 60, "expires": 12}}
     lasting = named_set("filter", ["10.0.0.1"], "timeout")
-    assert Ruleset([named_set("filter", ["10.0.0.1", passing], "timeout")]).digest == Ruleset([lasting]).digest
+    assert (
+        Ruleset([named_set("filter", ["10.0.0.1", passing], "timeout")]).digest == Ruleset([lasting]).digest
+    )
     met, unmet = (named_set("filter", found, "dynamic") for found in (["10.0.0.1"], []))
     assert Ruleset([met]).digest == Ruleset([unmet]).digest
     assert Ruleset([named_set("filter", ["10.0.0.1"])]).digest != Ruleset([named_set("filter", [])]).digest

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from activities.host.silence import Listener
-from lab.host import LabHost
 from lab.entering import within
+from lab.host import LabHost
 from lab.topology import DATA_INTERFACE
 from lab.waiting import wait_until
 
@@ -90,7 +90,7 @@ def _send_datagrams(receiver: LabHost) -> None:
     for family, address in ((socket.AF_INET, receiver.ipv4), (socket.AF_INET6, receiver.ipv6)):
         with socket.socket(family, socket.SOCK_DGRAM) as sender:
             for _ in range(5):
-                with contextlib.suppress(PermissionError):  # what an output chain's drop looks like to a sender
+                with contextlib.suppress(PermissionError):  # what an output chain's drop looks like
                     sender.sendto(b"x", (address, 9000))
 
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from activities.contracts.evidence import CaptureOrder, CollectVolatileOrder, FreezeOrder, Storage
 from activities.contracts.orders import OrderHeader
 from activities.evidence.vault import LocalVault
@@ -75,6 +77,7 @@ class Driver:
 
 
 def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     config = json.loads(sys.argv[1])
     if config.get("tracefs", True):
         subprocess.run(("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"), check=True)

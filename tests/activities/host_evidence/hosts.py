@@ -1,5 +1,6 @@
 """Two hosts as network namespaces on one wire, agents in them, and packets between them."""
 
+import itertools
 import json
 import os
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ from activities.host.frozen import RecorderStatus
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[3]
-PORT = 9999
+PORTS = itertools.count(20_000)
 INTERFACE = "eth0"
-RECORDER = {
+RECORDER: dict[str, Any] = {
     "enabled": True,
     "kernel_events": False,
     "packets": {
@@ -45,9 +46,9 @@ class Host:
     namespace: str
     address: str
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, check: bool = True) -> str:
         inside = ("ip", "netns", "exec", self.namespace, *command)
-        done = subprocess.run(inside, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(inside, capture_output=True, text=True, timeout=20, check=check)
         return done.stdout
 
     def call(self, function: Callable[[], T]) -> T:
@@ -72,7 +73,7 @@ class Host:
 @contextmanager
 def wire() -> Iterator[tuple[Host, Host]]:
     """Two hosts, one link; gone afterwards."""
-    hosts = tuple(Host(name, f"ev{os.getpid()}{name}", f"10.99.7.{n}") for n, name in ((1, "left"), (2, "right")))
+    hosts = tuple(Host(name, f"ev{os.getpid()}{name}", f"10.77.99.{n}") for n, name in ((1, "left"), (2, "right")))
     left, right = hosts
     try:
         for host in hosts:
@@ -167,6 +168,7 @@ class Numbered:
 
     def __init__(self, sender: Host, target: Host, per_second: int) -> None:
         self._sender, self._target, self._pause = sender, target, 1 / per_second
+        self.port = next(PORTS)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: sender.call(self._send))
         self.sent = 0
@@ -187,21 +189,22 @@ class Numbered:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
             due = time.monotonic()
             while not self._stopping.is_set():
-                link.sendto(self.sent.to_bytes(4, "big"), (self._target.address, PORT))
+                link.sendto(self.sent.to_bytes(4, "big"), (self._target.address, self.port))
                 self.sent += 1
                 due += self._pause
                 time.sleep(max(0.0, due - time.monotonic()))
 
 
-def numbers_in(path: Path) -> set[int]:
-    """The numbers of the packets in a capture, read by an independent reader."""
+def numbers_in(paths: Iterable[Path], stream: Numbered) -> set[int]:
+    """The numbers of a stream's packets in captures, read by an independent reader."""
     found = set()
-    with path.open("rb") as file:
-        for _, frame in dpkt.pcapng.Reader(file):
-            packet = dpkt.ethernet.Ethernet(frame).data
-            if isinstance(packet, dpkt.ip.IP) and isinstance(packet.data, dpkt.udp.UDP):
-                if packet.data.dport == PORT:
-                    found.add(int.from_bytes(packet.data.data, "big"))
+    for path in paths:
+        with path.open("rb") as file:
+            for _, frame in dpkt.pcapng.Reader(file):
+                packet = dpkt.ethernet.Ethernet(frame).data
+                datagram = packet.data if isinstance(packet, dpkt.ip.IP) else None
+                if isinstance(datagram, dpkt.udp.UDP) and datagram.dport == stream.port:
+                    found.add(int.from_bytes(datagram.data, "big"))
     return found
 
 

@@ -1,10 +1,15 @@
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from activities.ledger.ledger import Ledger
+from activities.ledger.tables import metadata
 from tests.activities.ledger.postgres import fresh_database, postgres, url_of
+
+TABLES = ", ".join(metadata.tables)
 
 
 @pytest.fixture(scope="session")
@@ -14,19 +19,30 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> str:
-    """A database with the schema in it: copying it is quicker than migrating."""
+def postgres_ledger(postgres_server: str) -> str:
+    """A database with the schema in it; emptying it is quicker than making another."""
     name = fresh_database(postgres_server)
     Ledger.open(url_of(postgres_server, name)).close()
     return name
 
 
+@pytest.fixture(scope="session")
+def sqlite_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema in it; copying it is quicker than migrating."""
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    Ledger.open(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_ledger"), tmp_path / "ledger.db")
         return f"sqlite:///{tmp_path / 'ledger.db'}"
-    server = request.getfixturevalue("postgres_server")
-    return url_of(server, fresh_database(server, request.getfixturevalue("postgres_template")))
+    server, database = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_ledger")
+    with psycopg.connect(f"{server} dbname={database}", autocommit=True) as connection:
+        connection.execute(f"truncate {TABLES} restart identity".encode())
+    return url_of(server, database)
 
 
 @pytest.fixture

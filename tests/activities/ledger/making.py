@@ -1,6 +1,6 @@
 """Alerts, workloads and records as the tests of the ledger need them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
@@ -83,7 +83,7 @@ def close_incident(ledger: Ledger, incident_id: str, sequence: int = 1_000) -> N
     ledger.incidents.record(RecordIncident(sequence=sequence, snapshot=closed, events=()))
 
 
-def at_once(jobs: list[Callable[[], Result]]) -> list[Result]:
+def at_once(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
     """Run jobs in threads that begin together."""
     from concurrent.futures import ThreadPoolExecutor
     from threading import Barrier

@@ -46,11 +46,11 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def fresh_database(server: str, template: str = "template0") -> str:
+def fresh_database(server: str) -> str:
     """A database of its own."""
     name = f"t{uuid4().hex}"
     with psycopg.connect(f"{server} dbname=postgres", autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")  # type: ignore[call-overload]
+        connection.execute(f"create database {name} template template0".encode())
     return name
 
 

@@ -1,6 +1,7 @@
 import hashlib
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -126,5 +127,5 @@ def test_writers_at_once_make_one_chain_per_case(open_ledger: Callable[[], Ledge
     )
     chain = ledgers[0].custody.manifests("inc-1")
     assert [manifest.seq for manifest in chain] == [1, 2, 3, 4, 5, 6]
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         assert after.prev_hash == hashlib.sha256(canonical(before)).hexdigest()

@@ -54,7 +54,9 @@ def test_what_was_closed_stays_closed(ledger: Ledger) -> None:
 
 
 def test_the_workflows_snapshot_replaces_intakes_and_keeps_its_count(ledger: Ledger) -> None:
-    accepted = [ledger.intake.accept(received()) for _ in range(3)][0]
+    accepted = ledger.intake.accept(received())
+    for _ in range(2):
+        ledger.intake.accept(received())
     ledger.incidents.record(record(accepted.incident_id, 1, alerts=1, title="Named by the workflow"))
     snapshot = ledger.incidents.incident(accepted.incident_id)
     assert snapshot is not None

@@ -50,13 +50,14 @@ def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
     ledger.close()
 
 
-def test_a_ledger_that_a_newer_version_wrote_is_refused(ledger: Ledger, ledger_url: str) -> None:
-    engine = create_engine(driver_url(ledger_url))
+def test_a_ledger_that_a_newer_version_wrote_is_refused(empty_url: str) -> None:
+    Ledger.open(empty_url).close()
+    engine = create_engine(driver_url(empty_url))
     with engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = '9999'"))
     engine.dispose()
     with pytest.raises(LedgerUnusable, match="schema 9999"):
-        Ledger.open(ledger_url)
+        Ledger.open(empty_url)
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://host/db", "sqlite://", "sqlite:///:memory:"])

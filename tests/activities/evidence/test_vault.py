@@ -1,0 +1,204 @@
+"""The vault: once, whole, and never again."""
+
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from activities.evidence.errors import (
+    VaultConflict,
+    VaultMismatch,
+    VaultMissing,
+    VaultRefused,
+    VaultUnavailable,
+)
+from activities.evidence.vault import LocalVault
+
+CONTENT = b"evidence" * 1000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def files(vault: LocalVault) -> list[str]:
+    """Everything that looks like an item or a leftover."""
+    found = (path.relative_to(vault.root) for path in vault.root.rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if path.suffix != ".lock")
+
+
+def put(vault: LocalVault, content: bytes = CONTENT, **changed: str) -> str:
+    where = {"case_id": "inc-1", "evidence_id": "e1", "name": "a.bin"} | changed
+    digest = hashlib.sha256(content).hexdigest()
+    return vault.put_stream(chunks=[content], sha256=digest, size=len(content), **where).uri  # type: ignore[arg-type]
+
+
+def test_item_is_kept_as_it_came_and_can_not_be_written(vault: LocalVault) -> None:
+    storage = vault.put_stream("inc-1", "e1", "a.bin", [CONTENT[:10], CONTENT[10:]], sha256=DIGEST)
+    path = vault.find("inc-1", "e1")
+    assert (storage.uri, storage.checksum, storage.lock_mode) == (path.as_uri(), DIGEST, "write-once")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    with vault.open("inc-1", "e1") as file:
+        assert file.read() == CONTENT
+    assert path.stat().st_nlink == 1
+    assert files(vault) == ["case/inc-1/artefacts/e1@a.bin"]
+
+
+def test_same_bytes_again_are_no_change(vault: LocalVault) -> None:
+    first = put(vault)
+    before = vault.find("inc-1", "e1").stat()
+    assert put(vault) == first
+    assert vault.find("inc-1", "e1").stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("change", [{"content": b"other"}, {"name": "b.bin"}])
+def test_other_bytes_or_another_name_under_a_known_id_are_refused(vault: LocalVault, change: dict[str, str]) -> None:
+    put(vault)
+    with pytest.raises(VaultConflict, match="came again"):
+        put(vault, **change)  # type: ignore[arg-type]
+    assert vault.find("inc-1", "e1").read_bytes() == CONTENT
+    assert len(files(vault)) == 1
+
+
+@pytest.mark.parametrize(("sha256", "size"), [("0" * 64, None), (DIGEST, 1)])
+def test_bytes_that_are_not_what_was_announced_leave_nothing(vault: LocalVault, sha256: str, size: int | None) -> None:
+    with pytest.raises(VaultMismatch, match="expected"):
+        vault.put_stream("inc-1", "e1", "a.bin", [CONTENT], sha256=sha256, size=size)
+    assert files(vault) == []
+    with pytest.raises(VaultMissing):
+        vault.find("inc-1", "e1")
+
+
+def test_upload_that_breaks_off_leaves_nothing(vault: LocalVault) -> None:
+    def breaking() -> Iterator[bytes]:
+        yield CONTENT
+        raise RuntimeError("the line went dead")
+
+    with pytest.raises(RuntimeError):
+        vault.put_stream("inc-1", "e1", "a.bin", breaking(), sha256=DIGEST)
+    assert files(vault) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"case_id": "../x"},
+        {"case_id": ".."},
+        {"case_id": "a/b"},
+        {"case_id": ""},
+        {"evidence_id": "../../x"},
+        {"evidence_id": "e\0"},
+        {"evidence_id": "e@f"},
+        {"evidence_id": "e\n"},
+        {"name": "../head.json"},
+        {"name": ".hidden"},
+        {"name": "a@b"},
+        {"name": "/etc/passwd"},
+        {"evidence_id": "e" * 250, "name": "n" * 100},
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused(vault: LocalVault, change: dict[str, str]) -> None:
+    with pytest.raises(VaultRefused):
+        put(vault, **change)
+    assert files(vault) == []
+
+
+def test_ids_and_names_can_not_spell_each_others_paths(vault: LocalVault) -> None:
+    put(vault, evidence_id="a", name="b-c")
+    put(vault, b"other", evidence_id="a-b", name="c")
+    assert vault.find("inc-1", "a").read_bytes() == CONTENT
+    assert vault.find("inc-1", "a-b").read_bytes() == b"other"
+
+
+def test_document_of_another_folder_is_refused(vault: LocalVault) -> None:
+    with pytest.raises(VaultRefused):
+        vault.put_document("inc-1", "documents", "../artefacts/e1@a.bin", b"x")
+
+
+def test_many_writers_of_one_item_leave_one_item(vault: LocalVault) -> None:
+    outcomes: list[str] = []
+
+    def write(content: bytes) -> None:
+        try:
+            put(vault, content)
+            outcomes.append("kept")
+        except VaultConflict:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in (b"a", b"b") * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["kept"] * 8 + ["refused"] * 8
+    assert len(files(vault)) == 1
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from activities.evidence.vault import LocalVault
+
+def chunks():
+    yield b"x" * 100_000
+    print("half", flush=True)
+    time.sleep(60)
+
+LocalVault(Path(sys.argv[1])).put_stream("inc-1", "e1", "a.bin", chunks(), sha256="0" * 64)
+"""
+
+
+@pytest.fixture
+def writer(vault: LocalVault) -> Iterator[subprocess.Popen[str]]:
+    """Another process, half-way through an upload."""
+    command = (sys.executable, "-c", WRITER, str(vault.root))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "half\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_writer_that_is_killed_leaves_nothing_that_looks_whole(
+    vault: LocalVault, writer: subprocess.Popen[str]
+) -> None:
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    with pytest.raises(VaultMissing):
+        vault.find("inc-1", "e1")
+    assert len(files(vault)) == 1, "the draft"
+    assert files(LocalVault(vault.root)) == [], "the next start sweeps it"
+
+
+def test_start_leaves_the_draft_of_a_living_writer_alone(vault: LocalVault, writer: subprocess.Popen[str]) -> None:
+    drafts = files(vault)
+    assert len(drafts) == 1
+    assert files(LocalVault(vault.root)) == drafts
+
+
+@pytest.mark.lab
+def test_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+    subprocess.run(("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)), check=True)
+    try:
+        vault = LocalVault(tmp_path)
+        kept = put(vault, b"small")
+        with pytest.raises(VaultUnavailable, match="No space left"):
+            put(vault, os.urandom(2 << 20), evidence_id="e2")
+        assert files(vault) == ["case/inc-1/artefacts/e1@a.bin"]
+        assert put(vault, b"small") == kept
+    finally:
+        subprocess.run(("umount", str(tmp_path)), check=True)
+
+
+def test_writing_is_quick_enough_to_be_waited_for(vault: LocalVault) -> None:
+    begun = time.monotonic()
+    for number in range(20):
+        put(vault, evidence_id=f"e{number}")
+    assert time.monotonic() - begun < 5

@@ -1,0 +1,26 @@
+"""What holds for every test: no socket leaves this machine, and no property is given up for being slow."""
+
+import pytest
+from hypothesis import settings
+
+# Loopback, and the test networks that are built from namespaces here.
+ALLOWED = (
+    "127.0.0.0/8",
+    "::1",
+    "localhost",
+    "10.77.0.0/16",
+    "10.78.0.0/16",
+    "fd77::/16",
+    "fd78::/16",
+)
+
+# The machine may be busy: how long an example takes says nothing about the code.
+settings.register_profile("firebreak", deadline=None)
+settings.load_profile("firebreak")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-socket reads its options in its own pytest_configure: this has to come before.
+    config.option.allow_hosts = ",".join(ALLOWED)
+    config.option.allow_unix_socket = True

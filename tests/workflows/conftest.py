@@ -1,0 +1,58 @@
+"""Two Temporal servers: the development server for all tests, and one that skips time for each test that waits."""
+
+import asyncio
+import socket
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from activities.orders.codec import control_converter
+from api.processes.embedded import find_program, temporal_program, temporal_ready
+from tests.histories.keys import CONTROL, SEAL, public_host_key
+from tests.workflows.case import Case
+
+
+@pytest.fixture(scope="session")
+def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a development server with its state in a file, started as the product starts it."""
+    folder = tmp_path_factory.mktemp("temporal")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    command = temporal_program(port, folder / "temporal.db").command
+    with (folder / "temporal.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        asyncio.run(temporal_ready(f"127.0.0.1:{port}"))
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+async def client(temporal: str) -> Client:
+    """A client that knows none of our keys."""
+    return await Client.connect(temporal)
+
+
+@pytest.fixture
+async def case(client: Client, tmp_path: Path) -> AsyncIterator[Case]:
+    """An incident of its own on the development server."""
+    async with Case(client, tmp_path, uuid.uuid4().hex[:8]) as made:
+        yield made
+
+
+@pytest.fixture
+async def skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """A server on which hours pass in no time."""
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=find_program("temporal-test-server"),
+        data_converter=control_converter(SEAL, CONTROL, public_host_key),
+    )
+    async with environment:
+        yield environment

@@ -1,0 +1,129 @@
+"""The control activities in memory: ledger, evidence register, SIEM, report; each incident has its own.
+
+The real ones have their own tests. These keep what they are given, so that a test can read what reached them and
+in which order.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import activity
+
+from activities.contracts.evidence import CaseVerdict, Registered, RegisterEvidence, VerifyCase
+from activities.contracts.incident import (
+    CorroborateAlert,
+    Corroboration,
+    IncidentEvent,
+    IncidentSnapshot,
+    RecordIncident,
+    RenderReport,
+    Report,
+)
+from activities.contracts.siem import DetectionsRun, RunDetections
+
+
+class Desk:
+    """Everything that was asked of the control activities for one incident, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.records: list[RecordIncident] = []
+        self.registered: list[RegisterEvidence] = []
+        self.reported: list[RenderReport] = []
+        self.siem: bool | None | Exception = True
+        self.troubles: dict[str, Exception] = {}
+        self.changed = asyncio.Condition()
+
+    @property
+    def snapshot(self) -> IncidentSnapshot:
+        """The projection as last written."""
+        return self.records[-1].snapshot
+
+    @property
+    def timeline(self) -> list[IncidentEvent]:
+        """Every event that was written."""
+        return [event for record in self.records for event in record.events]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the timeline's lines."""
+        return [event.kind for event in self.timeline]
+
+    def said(self, kind: str) -> list[str]:
+        """The summaries of one kind of line."""
+        return [event.summary for event in self.timeline if event.kind == kind]
+
+    async def until(self, met: Callable[[IncidentSnapshot], bool], seconds: float = 10) -> IncidentSnapshot:
+        """Wait for a projection that meets a condition; one that was replaced since counts too."""
+        async with asyncio.timeout(seconds), self.changed:
+            await self.changed.wait_for(lambda: any(met(record.snapshot) for record in self.records))
+        return next(record.snapshot for record in self.records if met(record.snapshot))
+
+
+class FakeControl:
+    """The control activities; what a test wants of them is said at `desk(incident_id)`."""
+
+    def __init__(self) -> None:
+        self._desks: dict[str, Desk] = defaultdict(Desk)
+        self.detection_runs: list[RunDetections] = []
+
+    def desk(self, incident_id: str) -> Desk:
+        """What belongs to one incident."""
+        return self._desks[incident_id]
+
+    @property
+    def activities(self) -> list[Callable[..., Any]]:
+        """Every activity, to register with a worker."""
+        return [
+            self.record_incident,
+            self.register_evidence,
+            self.verify_case,
+            self.render_report,
+            self.corroborate_alert,
+            self.run_detections,
+        ]
+
+    @activity.defn
+    async def record_incident(self, record: RecordIncident) -> None:
+        desk = self._called(record.snapshot.incident_id)
+        async with desk.changed:
+            desk.records.append(record)
+            desk.changed.notify_all()
+
+    @activity.defn
+    async def register_evidence(self, register: RegisterEvidence) -> Registered:
+        desk = self._called(register.incident_id)
+        desk.registered.append(register)
+        return Registered(manifests=sum(len(r.items) for r in desk.registered), head="0" * 64)
+
+    @activity.defn
+    async def verify_case(self, verify: VerifyCase) -> CaseVerdict:
+        items = sum(len(r.items) for r in self._called(verify.incident_id).registered)
+        return CaseVerdict(items=items, verified=items, ok=True)
+
+    @activity.defn
+    async def render_report(self, render: RenderReport) -> Report:
+        desk = self._called(render.snapshot.incident_id)
+        desk.reported.append(render)
+        return Report(uri="file:///vault/report.html", sha256="0" * 64, path="report.html")
+
+    @activity.defn
+    async def corroborate_alert(self, corroborate: CorroborateAlert) -> Corroboration:
+        siem = self._called(corroborate.incident_id).siem
+        if isinstance(siem, Exception):
+            raise siem
+        return Corroboration(found=siem, hits=3 if siem else 0)
+
+    @activity.defn
+    async def run_detections(self, run: RunDetections) -> DetectionsRun:
+        self.detection_runs.append(run)
+        return DetectionsRun()
+
+    def _called(self, incident_id: str) -> Desk:
+        desk, verb = self.desk(incident_id), activity.info().activity_type
+        desk.calls.append(verb)
+        if verb in desk.troubles:
+            raise desk.troubles[verb]
+        return desk
