@@ -13,6 +13,7 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 REDACTED = "[redacted]"
@@ -23,9 +24,7 @@ _SECRET = re.compile(
 # A key named token may hold the name of one; a URL under any key may hold a password.
 _USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
 # Frames without their variables: a variable may hold a key, a token or somebody's packets.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
+_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 _QUIET = ("uvicorn.access", "httpx", "httpcore", "elastic_transport", "alembic")
 
 
@@ -82,4 +81,9 @@ def _rendering(log_format: str) -> list[Processor]:
     tidy: Processor = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if log_format == "json":
         return [tidy, _TRACEBACKS, structlog.processors.JSONRenderer()]
-    return [tidy, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        tidy,
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]

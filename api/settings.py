@@ -94,7 +94,7 @@ class ControlSettings(Settings):
 class ServeSettings(ControlSettings):
     """`firebreak serve`."""
 
-    bind: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    bind: str = Field(default="127.0.0.1", description="Address that the API listens on; with `up`, all parts.")
 
 
 class WorkerSettings(ControlSettings):
@@ -103,6 +103,7 @@ class WorkerSettings(ControlSettings):
     detect_every_seconds: int = Field(
         default=0, ge=0, description="How often the detections ask the SIEM; 0: never."
     )
+    intake_url: str = Field(default="http://127.0.0.1:8080", description="The API, where our detections post.")
     detect_source: str = Field(default="firebreak", description="Webhook source that the detections post as.")
 
 

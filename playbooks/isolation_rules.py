@@ -25,6 +25,8 @@ from playbooks.nftables import (
     timeout_set,
 )
 
+# Begins every log line of what an isolation drops; how flows tell it from a breach of policy.
+LOG_PREFIX = "firebreak "
 Endpoint = tuple[IPv4Address | IPv6Address, int, str]
 
 # Before other filters (0), after conntrack (-200): at -300 the states match neither new nor established.
@@ -118,7 +120,7 @@ def _fresh(family: str, name: str) -> list[NftCommand]:
 
 def _cut(log_group: int | None) -> list[list[Expr]]:
     # The rate limit guards the log against being used to fill the disk; it never lets a packet through.
-    announce: list[Expr] = [{"limit": {"rate": 100, "per": "second"}}, log(log_group, "firebreak ")]
+    announce: list[Expr] = [{"limit": {"rate": 100, "per": "second"}}, log(log_group, LOG_PREFIX)]
     return [*([announce] if log_group is not None else []), [{"counter": None}, drop()]]
 
 

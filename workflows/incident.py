@@ -100,7 +100,7 @@ class IncidentWorkflow:
     @workflow.update
     async def release(self, request: ReleaseRequest) -> IncidentSnapshot:
         """Lift the isolation of every target; returns when each is released or has failed to be."""
-        self._record.note("release-requested", request.reason, actor=f"user:{request.actor}")
+        self._record.note("release-requested", request.reason, actor=request.actor)
         if self._containments is not None:
             containments = self._containments
             await containments.release(request)
@@ -121,7 +121,7 @@ class IncidentWorkflow:
     async def close(self, request: CloseRequest) -> IncidentSnapshot:
         """End an incident that waits in triage."""
         self._close = request
-        self._record.note("close-requested", request.reason, actor=f"user:{request.actor}")
+        self._record.note("close-requested", request.reason, actor=request.actor)
         return self._record.snapshot
 
     @close.validator

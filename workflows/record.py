@@ -75,17 +75,18 @@ class IncidentRecord:
 
     def gate_changed(self, status: GateStatus) -> None:
         """Note what is new about a gate: that it opened, each decision, its outcome."""
-        known = {g.gate.gate_id: len(g.gate.decisions) for g in self.snapshot.gates}
-        self.set_gate(status)
         gate = status.gate
-        if gate.gate_id not in known:
+        before = next((g for g in self.snapshot.gates if g.gate.gate_id == gate.gate_id), None)
+        decided = len(before.gate.decisions) if before else 0
+        self.set_gate(status)
+        if before is None:
             deadline = gate.deadline.isoformat()
             self.note("gate-opened", gate.question, plan_hash=gate.plan_hash, deadline=deadline)
-        for decision in gate.decisions[known.get(gate.gate_id, 0) :]:
-            summary = f"{decision.actor} decided {decision.verdict} on {gate.gate_id}. {decision.reason}".strip()
-            actor, verdict = f"user:{decision.actor}", decision.verdict
+        for decision in gate.decisions[decided:]:
+            actor, verdict = decision.actor, decision.verdict
+            summary = f"{actor.removeprefix('user:')} says {verdict} on {gate.gate_id}. {decision.reason}"
             self.note("decision", summary, actor=actor, plan_hash=decision.plan_hash, verdict=verdict)
-        if status.outcome:
+        if status.outcome and (before is None or before.outcome is None):
             self.note("gate-closed", f"{gate.gate_id} is {status.outcome}.", outcome=status.outcome)
         self.update(waiting_for="" if status.outcome else f"decision on {gate.gate_id}")
 

@@ -45,12 +45,13 @@ def upload_message(method: str, target: str, timestamp: str, digest: str) -> byt
 def check_upload(
     method: str, target: str, headers: Mapping[str, str], *, public_key: bytes | None, now: float
 ) -> UploadClaim:
-    """The claim of an upload. `headers` ignores the case of names; `public_key`: of the named host, if known.
+    """The claim of an upload; `public_key` is that of the host named in the headers, if it is known.
 
     Raises:
         UploadRefused: unknown host, stale, without digest, or not signed by that host.
     """
-    timestamp, digest = headers.get(TIMESTAMP_HEADER, ""), headers.get(DIGEST_HEADER, "")
+    said = {name.lower(): value for name, value in headers.items()}
+    timestamp, digest = said.get(TIMESTAMP_HEADER.lower(), ""), said.get(DIGEST_HEADER.lower(), "")
     found = _DIGEST.fullmatch(digest)
     if found is None:
         raise UploadRefused("The upload has no sha-256 Content-Digest.", hint="RFC 9530: sha-256=:BASE64:")
@@ -58,16 +59,16 @@ def check_upload(
         raise UploadRefused(
             f"The upload is not of the last {TOLERANCE_SECONDS} s.", hint="Set the host's clock right."
         )
-    if not _signed(upload_message(method, target, timestamp, digest), headers, public_key):
+    if not _signed(upload_message(method, target, timestamp, digest), said, public_key):
         raise UploadRefused("The upload is not signed by the host it names.", hint="Join the host again.")
-    return UploadClaim(host_id=headers[HOST_HEADER], sha256=base64.b64decode(found[1]).hex())
+    return UploadClaim(host_id=said[HOST_HEADER.lower()], sha256=base64.b64decode(found[1]).hex())
 
 
-def _signed(message: bytes, headers: Mapping[str, str], public_key: bytes | None) -> bool:
-    if public_key is None or HOST_HEADER not in headers:
+def _signed(message: bytes, said: Mapping[str, str], public_key: bytes | None) -> bool:
+    if public_key is None or HOST_HEADER.lower() not in said:
         return False
     try:
-        signature = base64.b64decode(headers.get(SIGNATURE_HEADER, ""), validate=True)
+        signature = base64.b64decode(said.get(SIGNATURE_HEADER.lower(), ""), validate=True)
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, binascii.Error, ValueError):
         return False

@@ -76,7 +76,8 @@ class Drafts:
         """
         path, handle = self._create()
         try:
-            with os.fdopen(handle, "wb", buffering=0) as file:
+            # Buffered: a raw write may take less than it is given, and a full disk makes it do so.
+            with os.fdopen(handle, "wb") as file:
                 yield Draft(path, file)
         except OSError as error:
             why = os.strerror(error.errno or errno.EIO)

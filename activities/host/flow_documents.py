@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
+from playbooks.isolation_rules import LOG_PREFIX
+
 Document = dict[str, Any]
 _TRANSPORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_ICMP: "icmp",
                socket.IPPROTO_ICMPV6: "ipv6-icmp", socket.IPPROTO_SCTP: "sctp"}  # fmt: skip
@@ -58,8 +60,12 @@ def denial(line: bytes, host: FlowHost) -> Document | None:
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
     inward = bool(said.get("oob.in"))
-    document = host.document(_iso(at), "denied", "denied", "failure")
-    document |= flow | {"rule": {"name": str(said.get("oob.prefix", "")).strip()}}
+    prefix = str(said.get("oob.prefix", "")).strip()
+    # What an isolation drops is no breach of policy: whoever still talks to an isolated host would be accused
+    # next.
+    action = "contained" if prefix.startswith(LOG_PREFIX.strip()) else "denied"
+    document = host.document(_iso(at), action, "denied", "failure")
+    document |= flow | {"rule": {"name": prefix}}
     document["network"] |= {"direction": "ingress" if inward else "egress", "packets": 1}
     return document
 

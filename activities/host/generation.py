@@ -3,11 +3,13 @@
 Owns one question to the kernel: 0.1 ms, where listing a thousand rules takes 70. It tells nothing of what
 changes without a transaction: counters, elements that packets add or that expire.
 
-    read_generation()   # -> 17
+    generation = Generation()
+    generation.read()   # -> 17
 """
 
 import socket
 import struct
+import threading
 
 from activities.host.netlink import NETFILTER, Netlink, attributes
 
@@ -17,8 +19,23 @@ _FAMILY = struct.Struct("=BBH")
 _ID = 1
 
 
-def read_generation() -> int:
-    """The generation in the calling thread's network namespace; raises OSError without nftables."""
-    with Netlink(NETFILTER) as link:
-        answer = link.get(_GET_GENERATION, _FAMILY.pack(socket.AF_UNSPEC, 0, 0))
-    return int.from_bytes(attributes(answer, _FAMILY.size)[_ID], "big")
+class Generation:
+    """Asks again and again over one socket, in the network namespace of the thread that asks first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._link: Netlink | None = None
+
+    def read(self) -> int:
+        """The generation now; raises OSError on a host without nftables."""
+        with self._lock:
+            self._link = self._link or Netlink(NETFILTER)
+            answer = self._link.get(_GET_GENERATION, _FAMILY.pack(socket.AF_UNSPEC, 0, 0))
+        return int.from_bytes(attributes(answer, _FAMILY.size)[_ID], "big")
+
+    def close(self) -> None:
+        """Close the socket."""
+        with self._lock:
+            if self._link is not None:
+                self._link.close()
+                self._link = None

@@ -68,6 +68,10 @@ class HostKillswitch:
         """
         self._isolation.observer.warm()
 
+    def close(self) -> None:
+        """Close what was opened to observe; what stands goes on standing."""
+        self._isolation.observer.close()
+
     @property
     def activities(self) -> tuple[Callable[..., Any], ...]:
         """Every verb, to register with a worker."""

@@ -11,6 +11,7 @@ of the thread that opens it, costs 20 microseconds, and is opened where it is us
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -35,7 +36,7 @@ class Netlink:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.settimeout(timeout_seconds)
         self._socket.bind((0, 0))
-        self._sequence = 0
+        self._protocol, self._sequence = protocol, 0
 
     def dump(self, kind: int, payload: bytes) -> Iterator[bytes]:
         """Payloads of every message of a dump; raises OSError with the kernel's reason."""
@@ -57,8 +58,12 @@ class Netlink:
         return next(self._receive())[1]
 
     def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        """Close the socket, without waiting for the kernel to be done with it."""
+        if self._protocol == NETFILTER:
+            # nf_tables makes this wait for an RCU grace period, 20 ms after a table was deleted.
+            threading.Thread(target=self._socket.close).start()
+        else:
+            self._socket.close()
 
     def _send(self, kind: int, flags: int, payload: bytes) -> None:
         self._sequence += 1

@@ -11,7 +11,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from activities.host.generation import read_generation
+from activities.host.generation import Generation
 from activities.host.interfaces import read_interfaces
 from activities.host.nft import Nft
 from activities.host.ruleset import Ruleset
@@ -40,6 +40,7 @@ class HostObserver:
         self._nft = nft
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         self._kernel = platform.release()
+        self._generation = Generation()
         self._known: tuple[int, Ruleset] | None = None
 
     def observe(self) -> Seen:
@@ -60,10 +61,10 @@ class HostObserver:
 
     def list_ruleset(self) -> Ruleset:
         """The ruleset, listed now, and remembered."""
-        generation = read_generation()
+        generation = self._generation.read()
         ruleset = Ruleset(self._nft.list_ruleset())
         # What was changed while it was listed may be half in it.
-        self._known = (generation, ruleset) if read_generation() == generation else None
+        self._known = (generation, ruleset) if self._generation.read() == generation else None
         return ruleset
 
     def warm(self) -> None:
@@ -71,10 +72,14 @@ class HostObserver:
         if self._recall() is None:
             _ = self.list_ruleset().digest
 
+    def close(self) -> None:
+        """Close what it asks the kernel through."""
+        self._generation.close()
+
     def _recall(self) -> Ruleset | None:
         """The ruleset that is known and still the one; never with a table of ours: its dead-man lets go untold."""
         known = self._known
-        if known is None or known[1].our_tables or known[0] != read_generation():
+        if known is None or known[1].our_tables or known[0] != self._generation.read():
             return None
         return known[1]
 

@@ -115,7 +115,7 @@ def _row(seq: int, entry: AuditEntry, prev_hash: str) -> dict[str, Any]:
 
 
 def _hash(row: Mapping[str, Any]) -> str:
-    # The body goes in as the text that it became: numbers that read back as another type can't change the hash.
+    # The body goes in as the text that it became: reading a number back may give another type.
     hashed = {key: row[key] for key in ("seq", "kind", "actor", "incident_id", "body", "prev_hash")}
     at: datetime = row["at"]
     return hashlib.sha256(

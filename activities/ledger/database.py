@@ -46,11 +46,13 @@ class Database:
         target = _driver_url(url)
         if target.get_backend_name() == "sqlite":
             # The connection that was used last has the pages and statements that the next one needs.
-            engine = create_engine(target, pool_use_lifo=True)
+            engine = create_engine(target, pool_use_lifo=True, hide_parameters=True)
             event.listen(engine, "connect", _set_pragmas)
             event.listen(engine, "begin", _begin_sqlite)
         else:
-            engine = create_engine(target, pool_pre_ping=True, isolation_level="READ COMMITTED")
+            engine = create_engine(
+                target, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
+            )
         return cls(engine)
 
     @contextmanager

@@ -34,18 +34,9 @@ class EmbeddedPartMissing(FirebreakError):
     code: ClassVar[str] = "embedded-part-missing"
 
 
-def temporal_program(port: int, database: Path) -> Program:
-    """Temporal's development server on loopback with its state in a file that survives it."""
-    command = [
-        find_program("temporal"),
-        "server",
-        "start-dev",
-        "--headless",
-        "--ip",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+def temporal_program(bind: str, port: int, database: Path) -> Program:
+    """Temporal's development server with its state in a file that survives it."""
+    command = [find_program("temporal"), "server", "start-dev", "--headless", "--ip", bind, "--port", str(port)]
     command += ["--db-filename", str(database), "--log-level", "error"]
     command += ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL"]
     for key, value in DYNAMIC_CONFIG.items():
@@ -53,8 +44,8 @@ def temporal_program(port: int, database: Path) -> Program:
     return Program("temporal", command)
 
 
-def siem_program(port: int) -> Program:
-    """The in-memory OpenSearch-compatible server on loopback."""
+def siem_program(bind: str, port: int) -> Program:
+    """The in-memory OpenSearch-compatible server."""
     try:
         from osmem_server import resolve_binary  # noqa: PLC0415 - an extra, not always installed
     except ImportError as error:
@@ -62,7 +53,7 @@ def siem_program(port: int) -> Program:
             "The embedded SIEM is not installed.",
             hint="Install firebreak[embedded], or set FIREBREAK_SIEM_URL.",
         ) from error
-    return Program("siem", [resolve_binary(), "-addr", f"127.0.0.1:{port}", "-no-stdin-watch"])
+    return Program("siem", [resolve_binary(), "-addr", f"{bind}:{port}", "-no-stdin-watch"])
 
 
 def find_program(name: str) -> str:

@@ -24,6 +24,7 @@ from api.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 NODE = "node.json"
+EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - to recognise, not to bind
 
 
 async def run_up(settings: UpSettings) -> None:
@@ -66,9 +67,9 @@ def prepare(settings: UpSettings) -> None:
 
 async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
     """Temporal and the SIEM first, then the API, then the worker."""
-    await supervisor.start(temporal_program(settings.temporal_port, settings.state_dir / "temporal.db"))
+    await supervisor.start(temporal_program(settings.bind, settings.temporal_port, settings.state_dir / "temporal.db"))
     if settings.siem_port:
-        await supervisor.start(siem_program(settings.siem_port))
+        await supervisor.start(siem_program(settings.bind, settings.siem_port))
     (settings.state_dir / "worker.ready").unlink(missing_ok=True)
     environment = environment_of(settings)
     await supervisor.start(Program("api", firebreak("serve"), environment))
@@ -80,7 +81,7 @@ async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
 
 def environment_of(settings: UpSettings) -> dict[str, str]:
     """The settings of the parts, as the variables that they read."""
-    siem = f"http://127.0.0.1:{settings.siem_port}" if settings.siem_port else settings.siem_url
+    siem = f"http://{local_host(settings)}:{settings.siem_port}" if settings.siem_port else settings.siem_url
     chosen: dict[str, object] = {
         "state_dir": settings.state_dir.resolve(),
         "temporal_address": temporal_address(settings),
@@ -89,8 +90,9 @@ def environment_of(settings: UpSettings) -> dict[str, str]:
         "log_format": "json",
         "log_level": settings.log_level,
         "bind": settings.bind,
+        "intake_url": api_url(settings),
         "ledger_url": settings.ledger_url,
-        "advertise_host": settings.advertise_host,
+        "advertise_host": advertised_host(settings),
         "api_port": settings.api_port,
         "detect_every_seconds": settings.detect_every_seconds,
         "vault_dir": settings.vault_dir.resolve() if settings.vault_dir else "",
@@ -102,12 +104,23 @@ def environment_of(settings: UpSettings) -> dict[str, str]:
 
 def temporal_address(settings: UpSettings) -> str:
     """Where the embedded Temporal listens."""
-    return f"127.0.0.1:{settings.temporal_port}"
+    return f"{local_host(settings)}:{settings.temporal_port}"
 
 
 def api_url(settings: UpSettings) -> str:
     """Where the API listens."""
-    return f"http://{settings.bind}:{settings.api_port}"
+    return f"http://{local_host(settings)}:{settings.api_port}"
+
+
+def local_host(settings: UpSettings) -> str:
+    """The address at which the parts of this node reach each other."""
+    return "127.0.0.1" if settings.bind in EVERY_ADDRESS else settings.bind
+
+
+def advertised_host(settings: UpSettings) -> str:
+    """The address at which hosts reach this node: as set, or the one that it listens on."""
+    given = "advertise_host" in settings.model_fields_set
+    return settings.advertise_host if given else local_host(settings)
 
 
 async def worker_ready(settings: UpSettings, seconds: float = 60) -> None:

@@ -138,7 +138,7 @@ def control_activities(
     activities.append(Corroborations(siem, ledger.hosts.hosts).corroborate_alert)
     source = Sources(settings.state_dir).find(settings.detect_source)
     if siem is not None and source is not None and source.signed:
-        url = f"http://127.0.0.1:{settings.api_port}/v1/alerts/{source.name}"
+        url = f"{settings.intake_url.rstrip('/')}/v1/alerts/{source.name}"
         secret = source.secrets[0].get_secret_value()
         activities.append(Detections(siem, url, secret, load_detections(DETECTIONS)).run_detections)
     return activities

@@ -1,7 +1,7 @@
-"""A stand-in for Temporal's client with state of its own: gates that are really checked, and failures to order.
+"""A stand-in for Temporal's client with state of its own: gates really checked, failures to order.
 
-The real engine is met end to end in tests/end_to_end; here its failures are needed, which a server does not produce
-on demand.
+The real engine is met end to end in tests/end_to_end; here its failures are needed, which a server does not
+produce on demand.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class FakeTemporal:
     async def connect(self) -> Client:
         if self.down:
             raise RuntimeError("Failed client connect")
-        return cast(Client, self)
+        return cast("Client", self)
 
     @property
     def service_client(self) -> "FakeTemporal":

@@ -1,6 +1,6 @@
 import json
 import logging
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from api import examples
 from api.dependencies import ApiDependencies
 from api.logging import configure, drop_secrets
+from playbooks.alerts import ReceivedAlert
 from tests.api.asking import Asking
 from tests.api.temporal import FakeTemporal
 
@@ -43,17 +44,28 @@ async def test_every_answer_carries_the_headers_that_keep_browsers_out(http: htt
         assert "default-src 'none'" in headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
 async def test_a_defect_is_a_problem_that_tells_a_stranger_nothing(
-    asking: Asking, dependencies: ApiDependencies, monkeypatch: pytest.MonkeyPatch
+    asking: Asking,
+    dependencies: ApiDependencies,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    restored_logging: None,
+    log_format: Literal["json", "console"],
 ) -> None:
-    def broken(*_: object) -> None:
-        raise RuntimeError("password=hunter2")
+    def broken(received: ReceivedAlert) -> None:
+        raise RuntimeError(received.source)
+
+    configure(log_format)
 
     # No request makes the ledger fail like a defect of ours would.
     monkeypatch.setattr(dependencies.ledger.intake, "accept", broken)
-    answer = await asking.alert()
+    answer = await asking.alert({"rule": {"name": "a-local-variable"}})
+    logged = capsys.readouterr().err
     assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
-    assert "hunter2" not in answer.text
+    assert "RuntimeError" not in answer.text
+    assert "RuntimeError" in logged
+    assert "a-local-variable" not in logged
 
 
 async def test_the_openapi_document_has_an_example_for_every_body(http: httpx.AsyncClient) -> None:

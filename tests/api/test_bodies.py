@@ -1,3 +1,4 @@
+import contextlib
 import json
 import time
 from typing import Any
@@ -6,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.bodies import NestedTooDeep, parse_object
-from api.errors import ApiError
+from api.bodies import BodyUnreadable, NestedTooDeep, parse_object
+from api.errors import ApiError, BodyInvalid
 
 TREES = st.recursive(
     st.none() | st.text('[]{}"\\a', max_size=6),
@@ -34,10 +35,8 @@ def test_depth_counts_brackets_and_not_what_strings_hold(tree: dict[str, Any]) -
 
 @given(body=st.binary(max_size=60) | st.text('{}[]",:\\u0019eE+-.tfn ', max_size=60).map(str.encode))
 def test_any_bytes_are_an_object_or_refused(body: bytes) -> None:
-    try:
+    with contextlib.suppress(BodyInvalid, BodyUnreadable, NestedTooDeep):
         assert isinstance(parse_object(body, 8), dict)
-    except ApiError as refused:
-        assert refused.status in {400, 422}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -56,6 +55,20 @@ async def kept(http: httpx.AsyncClient, case: ApiDependencies, host_key: Ed25519
     return case.vault.find("inc-1", "packets-1")
 
 
+def alter(kept: Path) -> None:
+    kept.chmod(0o600)
+    with kept.open("r+b") as file:
+        file.write(b"\xff")
+
+
+def content(kept: Path) -> bytes:
+    return kept.read_bytes()
+
+
+def glob(case: ApiDependencies, pattern: str) -> list[Path]:
+    return list(case.vault.root.glob(pattern))
+
+
 async def test_an_item_that_an_agent_brought_is_read_as_it_came(
     http: httpx.AsyncClient, kept: Path, bearer: Bearer
 ) -> None:
@@ -97,9 +110,7 @@ async def test_a_case_that_nobody_touched_verifies(
 async def test_bytes_that_were_altered_are_found_and_not_handed_out(
     http: httpx.AsyncClient, kept: Path, bearer: Bearer
 ) -> None:
-    kept.chmod(0o600)
-    with kept.open("r+b") as file:
-        file.write(b"\xff")
+    alter(kept)
     who = bearer("responder")
     verdict = (await http.get("/v1/incidents/inc-1/evidence/verification", headers=who)).json()
     assert not verdict["ok"]
@@ -115,7 +126,7 @@ async def test_an_upload_again_is_no_change_and_other_bytes_are_refused(
     other = await http.put(TARGET, content=b"other", headers=agent_headers(host_key, "PUT", TARGET, b"other"))
     assert again.status_code == 201
     assert (other.status_code, other.json()["code"]) == (409, "vault-conflict")
-    assert kept.read_bytes() == PACKETS
+    assert content(kept) == PACKETS
 
 
 async def test_bytes_that_are_not_what_was_announced_are_not_kept(
@@ -125,7 +136,7 @@ async def test_bytes_that_are_not_what_was_announced_are_not_kept(
         TARGET, content=PACKETS[:-1], headers=agent_headers(host_key, "PUT", TARGET, PACKETS)
     )
     assert (answer.status_code, answer.json()["code"]) == (422, "vault-mismatch")
-    assert list((case.vault.root / "case").glob("*/artefacts/packets*")) == []
+    assert glob(case, "case/*/artefacts/packets*") == []
 
 
 @pytest.mark.parametrize(
@@ -198,7 +209,7 @@ async def test_an_upload_without_an_end_stops_at_the_cap(
         TARGET, content=endless(), headers=agent_headers(host_key, "PUT", TARGET, PACKETS)
     )
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
-    assert os.listdir(case.vault.root / "incoming") == []
+    assert glob(case, "incoming/*") == []
 
 
 async def test_the_report_is_shown_under_a_policy_that_runs_nothing(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -7,6 +8,7 @@ from activities.contracts.incident import GateStatus
 from activities.ledger.ledger import Ledger
 from playbooks.gates import Gate, GateSpec, Role
 from tests.activities.ledger.making import START, alert, received, record
+from tests.api.asking import Asking
 from tests.api.temporal import FakeTemporal
 
 HASH = "sha256:" + "9c" * 32
@@ -188,28 +190,22 @@ async def test_a_gate_that_is_not_there_is_named_with_those_that_are(
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "code"),
+    ("state", "problem"),
     [
-        ({"down": True}, 503, "temporal-away"),
-        ({"silent": True}, 503, "workflow-silent"),
-        ({"running": set()}, 409, "workflow-ended"),
+        ({"down": True}, (503, "temporal-away")),
+        ({"silent": True}, (503, "workflow-silent")),
+        ({"running": set()}, (409, "workflow-ended")),
     ],
 )
 async def test_a_workflow_that_can_not_answer_is_a_problem_that_says_so(
-    http: httpx.AsyncClient,
-    gate: Gate,
-    temporal: FakeTemporal,
-    bearer: Bearer,
-    state: dict[str, object],
-    status: int,
-    code: str,
+    asking: Asking, gate: Gate, temporal: FakeTemporal, bearer: Bearer, state: dict[str, object], problem: Any
 ) -> None:
     for name, value in state.items():
         setattr(temporal, name, value)
-    answer = await http.post(
+    answer = await asking.http.post(
         "/v1/incidents/inc-1/release", json={"reason": "repaired"}, headers=bearer("approver")
     )
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert (answer.status_code, answer.json()["code"]) == problem
     assert answer.json()["hint"]
 
 

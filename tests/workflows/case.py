@@ -28,7 +28,6 @@ from activities.orders.keys import public_bytes
 from api.processes.dispatcher import workflow_id
 from api.processes.worker import WORKFLOWS, workflow_runner
 from playbooks.gates import Decision, PlanHash, Role, Verdict
-from segmentation.workloads import Workload
 from tests.histories.keys import CONTROL, SEAL, host_key, public_host_key
 from tests.workflows.cast import LAST_OCTET, incident_start, workload
 from tests.workflows.control import Desk, FakeControl
@@ -54,7 +53,6 @@ class Case:
         self.client = with_converter(client, control_converter(SEAL, CONTROL, public_host_key))
         self._folder = folder
         self._closing = AsyncExitStack()
-        self._opened: list[Handle] = []
 
     @property
     def web(self) -> FakeHost:
@@ -70,10 +68,12 @@ class Case:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # An open child of an ended incident would go on renewing its lease while other tests run.
+        await self._closing.aclose()
+
+    async def end_workflows(self) -> None:
+        """End what is open: a lease would go on being renewed while other tests run."""
         async for execution in self.client.list_workflows(f'TaskQueue = "{self.queue}" AND CloseTime is null'):
             await self.client.get_workflow_handle(execution.id).terminate("the test is over")
-        await self._closing.aclose()
 
     async def work(self, runner: SandboxedWorkflowRunner | None = None, **options: Any) -> Worker:
         """Start the control worker."""
@@ -90,8 +90,9 @@ class Case:
         await self._closing.enter_async_context(worker)
         return worker
 
-    async def join(self, *names: str, key: Ed25519PrivateKey | None = None) -> None:
+    async def join(self, *names: str, key: Ed25519PrivateKey | None = None) -> list[Worker]:
         """Start agents: with the keys that control knows, or another one."""
+        agents = []
         for name in names:
             host = self.hosts[name]
             journal = OrderJournal(self._folder / host.workload_id / "journal.db")
@@ -105,7 +106,8 @@ class Case:
                 interceptors=[guard],
                 build_id=BUILD_ID,
             )
-            await self._closing.enter_async_context(agent)
+            agents.append(await self._closing.enter_async_context(agent))
+        return agents
 
     async def play(self, *names: str, **changes: Any) -> Handle:
         """Start worker and agents (all unless named), then the incident."""
@@ -196,8 +198,3 @@ def with_converter(client: Client, converter: Any) -> Client:
     config = client.config()
     config["data_converter"] = converter
     return Client(**config)
-
-
-def workload_named(case: Case, name: str) -> Workload:
-    """A host of a case."""
-    return case.hosts[name]

@@ -23,7 +23,7 @@ def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("temporal")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
-    command = temporal_program(port, folder / "temporal.db").command
+    command = temporal_program("127.0.0.1", port, folder / "temporal.db").command
     with (folder / "temporal.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -45,6 +45,7 @@ async def case(client: Client, tmp_path: Path) -> AsyncIterator[Case]:
     """An incident of its own on the development server."""
     async with Case(client, tmp_path, uuid.uuid4().hex[:8]) as made:
         yield made
+        await made.end_workflows()
 
 
 @pytest.fixture
@@ -56,3 +57,10 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
     )
     async with environment:
         yield environment
+
+
+@pytest.fixture
+async def long_case(skipping: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Case]:
+    """An incident on the server that skips time; `skipping.sleep` lets it pass."""
+    async with Case(skipping.client, tmp_path, "long") as made:
+        yield made

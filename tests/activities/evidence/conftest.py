@@ -14,8 +14,8 @@ from activities.contracts.evidence import (
     CaseVerdict,
     CollectedItem,
     Outcome,
-    RegisterEvidence,
     Registered,
+    RegisterEvidence,
     Source,
     VerifyCase,
 )

@@ -18,12 +18,18 @@ Verify = Callable[[], CaseVerdict]
 def test_items_are_chained_in_the_ledger_and_beside_their_bytes(
     register: Register, vault: LocalVault, ledger: Ledger
 ) -> None:
-    registered = register(make_item(vault, "sockets"), make_item(vault, "processes"), absent_item("conntrack"))
+    registered = register(
+        make_item(vault, "sockets"), make_item(vault, "processes"), absent_item("conntrack")
+    )
     manifests = ledger.custody.manifests(CASE)
     assert registered.manifests == len(manifests) == 3
     assert [manifest.seq for manifest in manifests] == [1, 2, 3]
     names = sorted(path.name for path in (vault.case(CASE) / "manifests").iterdir())
-    assert names == ["000001@web-1.sockets.json", "000002@web-1.processes.json", "000003@web-1.conntrack.json"]
+    assert names == [
+        "000001@web-1.sockets.json",
+        "000002@web-1.processes.json",
+        "000003@web-1.conntrack.json",
+    ]
     head = json.loads((vault.case(CASE) / "head.json").read_bytes())
     assert (head["manifests"], head["manifest_head"]) == (3, registered.head)
 

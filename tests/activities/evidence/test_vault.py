@@ -1,7 +1,7 @@
 """The vault: once, whole, and never again."""
 
 import hashlib
-import os
+import json
 import signal
 import stat
 import subprocess
@@ -18,7 +18,6 @@ from activities.evidence.errors import (
     VaultMismatch,
     VaultMissing,
     VaultRefused,
-    VaultUnavailable,
 )
 from activities.evidence.vault import LocalVault
 
@@ -32,10 +31,15 @@ def files(vault: LocalVault) -> list[str]:
     return sorted(str(path) for path in found if path.suffix != ".lock")
 
 
-def put(vault: LocalVault, content: bytes = CONTENT, **changed: str) -> str:
-    where = {"case_id": "inc-1", "evidence_id": "e1", "name": "a.bin"} | changed
+def put(
+    vault: LocalVault,
+    content: bytes = CONTENT,
+    case_id: str = "inc-1",
+    evidence_id: str = "e1",
+    name: str = "a.bin",
+) -> str:
     digest = hashlib.sha256(content).hexdigest()
-    return vault.put_stream(chunks=[content], sha256=digest, size=len(content), **where).uri  # type: ignore[arg-type]
+    return vault.put_stream(case_id, evidence_id, name, [content], sha256=digest, size=len(content)).uri
 
 
 def test_item_is_kept_as_it_came_and_can_not_be_written(vault: LocalVault) -> None:
@@ -56,17 +60,21 @@ def test_same_bytes_again_are_no_change(vault: LocalVault) -> None:
     assert vault.find("inc-1", "e1").stat().st_ino == before.st_ino
 
 
-@pytest.mark.parametrize("change", [{"content": b"other"}, {"name": "b.bin"}])
-def test_other_bytes_or_another_name_under_a_known_id_are_refused(vault: LocalVault, change: dict[str, str]) -> None:
+@pytest.mark.parametrize(("content", "name"), [(b"other", "a.bin"), (CONTENT, "b.bin")])
+def test_other_bytes_or_another_name_under_a_known_id_are_refused(
+    vault: LocalVault, content: bytes, name: str
+) -> None:
     put(vault)
     with pytest.raises(VaultConflict, match="came again"):
-        put(vault, **change)  # type: ignore[arg-type]
+        put(vault, content, name=name)
     assert vault.find("inc-1", "e1").read_bytes() == CONTENT
     assert len(files(vault)) == 1
 
 
 @pytest.mark.parametrize(("sha256", "size"), [("0" * 64, None), (DIGEST, 1)])
-def test_bytes_that_are_not_what_was_announced_leave_nothing(vault: LocalVault, sha256: str, size: int | None) -> None:
+def test_bytes_that_are_not_what_was_announced_leave_nothing(
+    vault: LocalVault, sha256: str, size: int | None
+) -> None:
     with pytest.raises(VaultMismatch, match="expected"):
         vault.put_stream("inc-1", "e1", "a.bin", [CONTENT], sha256=sha256, size=size)
     assert files(vault) == []
@@ -104,7 +112,7 @@ def test_upload_that_breaks_off_leaves_nothing(vault: LocalVault) -> None:
 )
 def test_names_that_lead_elsewhere_are_refused(vault: LocalVault, change: dict[str, str]) -> None:
     with pytest.raises(VaultRefused):
-        put(vault, **change)
+        put(vault, CONTENT, **change)
     assert files(vault) == []
 
 
@@ -177,24 +185,46 @@ def test_writer_that_is_killed_leaves_nothing_that_looks_whole(
     assert files(LocalVault(vault.root)) == [], "the next start sweeps it"
 
 
-def test_start_leaves_the_draft_of_a_living_writer_alone(vault: LocalVault, writer: subprocess.Popen[str]) -> None:
+def test_start_leaves_the_draft_of_a_living_writer_alone(
+    vault: LocalVault, writer: subprocess.Popen[str]
+) -> None:
     drafts = files(vault)
     assert len(drafts) == 1
     assert files(LocalVault(vault.root)) == drafts
 
 
+FULL_DISK = """
+import json, os, sys
+from pathlib import Path
+from activities.evidence.errors import VaultUnavailable
+from activities.evidence.vault import LocalVault
+from tests.activities.evidence.test_vault import files, put
+
+vault = LocalVault(Path(sys.argv[1]))
+kept = put(vault, b"small")
+try:
+    put(vault, os.urandom(2 << 20), evidence_id="e2")
+except VaultUnavailable as error:
+    said = str(error)
+after = files(vault)
+again = put(vault, b"small") == kept
+fits = put(vault, os.urandom(100_000), evidence_id="e2")
+print(json.dumps({"said": said, "after": after, "again": again, "fits": fits}))
+"""
+
+
 @pytest.mark.lab
 def test_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
-    subprocess.run(("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)), check=True)
-    try:
-        vault = LocalVault(tmp_path)
-        kept = put(vault, b"small")
-        with pytest.raises(VaultUnavailable, match="No space left"):
-            put(vault, os.urandom(2 << 20), evidence_id="e2")
-        assert files(vault) == ["case/inc-1/artefacts/e1@a.bin"]
-        assert put(vault, b"small") == kept
-    finally:
-        subprocess.run(("umount", str(tmp_path)), check=True)
+    """A disk of one mebibyte, in a mount namespace that ends with the process."""
+    mount = f'mount -t tmpfs -o size=1m tmpfs {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}'
+    command = ("unshare", "--mount", "sh", "-c", mount, FULL_DISK)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert "No space left" in seen["said"]
+    assert seen["after"] == ["case/inc-1/artefacts/e1@a.bin"]
+    assert seen["again"]
+    assert seen["fits"], "what does fit is taken again"
 
 
 def test_writing_is_quick_enough_to_be_waited_for(vault: LocalVault) -> None:

@@ -139,6 +139,7 @@ class Agent:
         for table in self.ruleset().our_tables:
             undo = isolation_rules.undo(table, ["eth0"])
             self.inside(partial(self.nft.apply, undo))
+        self.killswitch.close()
         self.nft.close()
         self.journal.close()
 

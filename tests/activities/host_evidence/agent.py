@@ -1,4 +1,4 @@
-"""The evidence part of an agent, alone in a process inside a network namespace; told what to do by lines of JSON.
+"""The evidence part of an agent, alone in a process inside a network namespace, told what to do in JSON.
 
 Started by `hosts.Host.agent`. Real parts throughout; only the way to the vault is a call instead of HTTP.
 """
@@ -24,7 +24,7 @@ from activities.host.volatile import VolatileCollector
 
 
 class Vault:
-    """The vault of this machine, without HTTP. `broken` is what it answers instead, while that file exists."""
+    """The vault of this machine, without HTTP. A file `broken` is what it answers while it exists."""
 
     def __init__(self, root: Path) -> None:
         self._vault, self._broken = LocalVault(root), root / "broken"
@@ -76,6 +76,11 @@ class Driver:
         return self.recorder.wait_until_recording(30)
 
 
+def say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     config = json.loads(sys.argv[1])
@@ -84,13 +89,13 @@ def main() -> None:
     driver = Driver(config)
     begun = time.monotonic()
     driver.recorder.start()
-    print(json.dumps({"started": time.monotonic() - begun}), flush=True)
+    say({"started": time.monotonic() - begun})
     for line in sys.stdin:
         verb, arguments = json.loads(line)
         begun = time.monotonic()
         result = getattr(driver, verb)(**arguments)
         took = time.monotonic() - begun
-        print(json.dumps({"took": took, "result": result.model_dump(mode="json")}), flush=True)
+        say({"took": took, "result": result.model_dump(mode="json")})
     driver.recorder.stop()
 
 

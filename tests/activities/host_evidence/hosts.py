@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import dpkt
 from pyroute2 import netns
@@ -73,7 +73,9 @@ class Host:
 @contextmanager
 def wire() -> Iterator[tuple[Host, Host]]:
     """Two hosts, one link; gone afterwards."""
-    hosts = tuple(Host(name, f"ev{os.getpid()}{name}", f"10.77.99.{n}") for n, name in ((1, "left"), (2, "right")))
+    hosts = tuple(
+        Host(name, f"ev{os.getpid()}{name}", f"10.77.99.{n}") for n, name in ((1, "left"), (2, "right"))
+    )
     left, right = hosts
     try:
         for host in hosts:
@@ -81,7 +83,11 @@ def wire() -> Iterator[tuple[Host, Host]]:
         ends = ("netns", left.namespace, "type", "veth", "peer", "name", INTERFACE, "netns", right.namespace)
         subprocess.run(("ip", "link", "add", INTERFACE, *ends), check=True)
         for host in hosts:
-            for command in (f"addr add {host.address}/24 dev {INTERFACE}", "link set lo up", f"link set {INTERFACE} up"):
+            for command in (
+                f"addr add {host.address}/24 dev {INTERFACE}",
+                "link set lo up",
+                f"link set {INTERFACE} up",
+            ):
                 subprocess.run(("ip", "-n", host.namespace, *command.split()), check=True)
         yield left, right
     finally:
@@ -103,16 +109,16 @@ class Agent:
             "vault": str(self.vault),
             "recorder": RECORDER,
         } | config
+        program = (sys.executable, "-m", "tests.activities.host_evidence.agent", json.dumps(whole))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ("ip", "netns", "exec", host.namespace, sys.executable, "-m", "tests.activities.host_evidence.agent",
-                 json.dumps(whole)),
+                ("ip", "netns", "exec", host.namespace, *program),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=ROOT,
                 text=True,
-            )  # fmt: skip
+            )
         self.took = float(self._answer()["started"])
 
     def freeze(self, incident: str, seconds: int = 2) -> tuple[CollectedItem, ...]:
@@ -121,8 +127,12 @@ class Agent:
     def finish(self, incident: str, seconds: int = 2) -> tuple[CollectedItem, ...]:
         return self._collected("finish", incident=incident, seconds=seconds)
 
-    def collect(self, incident: str, *collectors: str, budget: int = 20, order: str = "c") -> tuple[CollectedItem, ...]:
-        return self._collected("collect", incident=incident, collectors=collectors, budget=budget, order=order)
+    def collect(
+        self, incident: str, *collectors: str, budget: int = 20, order: str = "c"
+    ) -> tuple[CollectedItem, ...]:
+        return self._collected(
+            "collect", incident=incident, collectors=collectors, budget=budget, order=order
+        )
 
     def status(self) -> RecorderStatus:
         return RecorderStatus.model_validate(self.do("status"))
@@ -173,7 +183,7 @@ class Numbered:
         self._thread = threading.Thread(target=lambda: sender.call(self._send))
         self.sent = 0
 
-    def __enter__(self) -> "Numbered":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -87,7 +87,9 @@ def test_events_of_another_namespace_do_not_show(hosts: Hosts, agent: Agent) -> 
     files = [e["file"] for e in seen if e["event"] == "execution"]
     assert "/usr/bin/env" in files
     assert "/bin/true" not in files
-    assert not [e for e in seen if e["event"] == "connection" and e["source"] == e["destination"] == right.address]
+    assert not [
+        e for e in seen if e["event"] == "connection" and e["source"] == e["destination"] == right.address
+    ]
 
 
 def test_packet_that_a_rule_drops_shows_with_its_ports(hosts: Hosts, agent: Agent) -> None:

@@ -15,7 +15,9 @@ def line(data: str) -> bytes:
 
 
 def test_connection_has_its_ends_state_and_owner() -> None:
-    event = parse(line("connection 1500000000 ffff88 6 7 2 0 99 ::ffff:10.0.0.1 ::ffff:10.0.0.2 41 0 my shell"), BOOT_NS)
+    event = parse(
+        line("connection 1500000000 ffff88 6 7 2 0 99 ::ffff:10.0.0.1 ::ffff:10.0.0.2 41 0 my shell"), BOOT_NS
+    )
     assert event == {
         "at": "2026-11-22T08:43:21.500000+00:00",
         "event": "connection",
@@ -39,7 +41,9 @@ def test_process_is_left_out_where_the_kernel_only_interrupted_somebody() -> Non
     assert not {"pid", "uid", "process"} & event.keys()
 
 
-@pytest.mark.parametrize("name", ["/tmp/a b", "/tmp/9 9 9 /bin/sh", '/tmp/"q"\\', "/tmp/new\nline", "/tmp/\\uffffff80"])
+@pytest.mark.parametrize(
+    "name", ["/tmp/a b", "/tmp/9 9 9 /bin/sh", '/tmp/"q"\\', "/tmp/new\nline", "/tmp/\\uffffff80"]
+)
 def test_name_of_a_program_can_not_become_another_field(name: str) -> None:
     event = parse(line(f"execution 5 41 40 1000 {name}"), BOOT_NS)
     assert event is not None

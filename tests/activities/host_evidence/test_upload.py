@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: VaultServer
     protocol_version = "HTTP/1.1"
 
-    def do_PUT(self) -> None:  # noqa: N802  the base class's name
+    def do_PUT(self) -> None:
         self.server.requests += 1
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.server.failures:
@@ -54,13 +54,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _keep(self, body: bytes) -> str:
         key = self.server.public_key
-        claim = check_upload("PUT", self.path, self.headers, public_key=key, now=time.time())
+        claim = check_upload("PUT", self.path, dict(self.headers.items()), public_key=key, now=time.time())
         assert claim.host_id == HOST
         parts = urlsplit(self.path)
         _, _, _, incident_id, evidence_id = parts.path.split("/")
         name = parse_qs(parts.query)["name"][0]
         put = self.server.vault.put_stream
-        return put(incident_id, evidence_id, name, [body], sha256=claim.sha256, size=len(body)).model_dump_json()
+        return put(
+            incident_id, evidence_id, name, [body], sha256=claim.sha256, size=len(body)
+        ).model_dump_json()
 
     def _fail(self, status: int) -> None:
         if status:
@@ -135,7 +137,7 @@ def test_refusal_is_not_repeated_and_carries_its_reason(
     path, digest = artefact
     uploader.upload("inc-1", "e", "ring.pcapng", path, digest)
     path.write_bytes(b"other")
-    with pytest.raises(UploadFailed, match="409.*came again"):
+    with pytest.raises(UploadFailed, match=r"409.*came again"):
         uploader.upload("inc-1", "e", "ring.pcapng", path, hashlib.sha256(b"other").hexdigest())
     assert server.requests == 2
 

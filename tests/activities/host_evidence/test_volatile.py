@@ -31,7 +31,7 @@ def agent(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ag
 @pytest.fixture(scope="module")
 def server(hosts: Hosts) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the host that listens, and has one connection from the other host."""
-    code = f"import socket; s = socket.create_server(('', {PORT})); print(flush=True); c, _ = s.accept(); c.recv(1)"
+    code = f"import socket; s = socket.create_server(('', {PORT})); print(flush=True); s.accept()[0].recv(1)"
     command = ("ip", "netns", "exec", hosts[0].namespace, sys.executable, "-c", code)
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -55,7 +55,10 @@ def document(agent: Agent, incident: str, item: CollectedItem) -> dict[str, Any]
 def collected(agent: Agent, server: subprocess.Popen[bytes]) -> dict[str, tuple[CollectedItem, Any]]:
     items = agent.collect("everything", *EVERYTHING)
     return {
-        item.name.removesuffix(".json"): (item, document(agent, "everything", item)["entries"] if item.storage else None)
+        item.name.removesuffix(".json"): (
+            item,
+            document(agent, "everything", item)["entries"] if item.storage else None,
+        )
         for item in items
     }
 
@@ -78,7 +81,9 @@ def test_listening_and_connected_sockets_have_their_process(
     assert mine["ESTABLISHED"]["remote"] == hosts[1].address
 
 
-def test_process_has_the_digest_of_what_runs(server: subprocess.Popen[bytes], collected: dict[str, Any]) -> None:
+def test_process_has_the_digest_of_what_runs(
+    server: subprocess.Popen[bytes], collected: dict[str, Any]
+) -> None:
     _, entries = collected["processes"]
     mine = next(entry for entry in entries if entry["pid"] == server.pid)
     executable = Path(f"/proc/{server.pid}/exe").resolve()
@@ -100,7 +105,9 @@ def test_conntrack_knows_the_connection(hosts: Hosts, collected: dict[str, Any])
     assert (mine[0]["sent"]["src"], mine[0]["answered"]["src"]) == (hosts[1].address, hosts[0].address)
 
 
-def test_rules_routes_and_neighbours_are_those_of_the_namespace(hosts: Hosts, collected: dict[str, Any]) -> None:
+def test_rules_routes_and_neighbours_are_those_of_the_namespace(
+    hosts: Hosts, collected: dict[str, Any]
+) -> None:
     tables = [entry["table"]["name"] for entry in collected["ruleset"][1] if "table" in entry]
     assert tables == ["mine"]
     assert "10.77.99.0/24" in [entry["dst"] for entry in collected["routes"][1]]

@@ -72,13 +72,15 @@ def test_an_empty_chain_holds(ledger: Ledger) -> None:
         (
             [
                 "delete from audit_events where seq = 3",
-                "update audit_events set seq = 3, prev_hash = (select hash from audit_events where seq = 2) where seq = 4",
+                "update audit_events set seq = 3, prev_hash = (select hash from audit_events where seq = 2)"
+                " where seq = 4",
             ],
             "event 3",
         ),
         (
             [
-                "insert into audit_events select 6, at, kind, actor, incident_id, body, hash, hash from audit_events where seq = 5"
+                "insert into audit_events select 6, at, kind, actor, incident_id, body, hash, hash"
+                " from audit_events where seq = 5"
             ],
             "event 6",
         ),

@@ -1,0 +1,163 @@
+"""Gates in workflows: what people see, what counts as a decision, what leaves no trace."""
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from activities.contracts.host import IsolateOrder
+from activities.contracts.incident import GateStatus
+from playbooks.gates import GateSpec
+from playbooks.playbook import Playbook
+from tests.workflows.case import Case
+from tests.workflows.cast import GATE, playbook
+from tests.workflows.history import kinds, scheduled
+
+OTHER_HASH = "sha256:" + "a" * 64
+
+
+def gated(**changes: Any) -> Playbook:
+    return playbook(contain={"gate": GATE.model_copy(update=changes).model_dump()})
+
+
+async def refused(case: Case, gate: GateStatus, **decision: Any) -> ApplicationError:
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await case.decide(gate, **decision)
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause
+
+
+async def test_people_decide_on_the_plan_and_exactly_that_plan_is_applied(case: Case) -> None:
+    await case.play(playbook=gated())
+    gate = await case.gate()
+    assert not case.web.isolated
+    assert gate.gate.plan[0].startswith("drop all IPv4 and IPv6 traffic")
+
+    answer = await case.decide(gate)
+    status = await case.target("isolated")
+
+    assert answer.outcome == "approved"
+    order = next(o for o in case.web.orders if isinstance(o, IsolateOrder))
+    assert order.change is not None
+    assert order.change.plan_hash == order.header.plan_hash == gate.gate.plan_hash
+    assert status.change == order.change
+    ours = [verb for queue, verb in await scheduled(case.handle(".contain.web")) if queue == case.web.workload.queue]
+    assert ours[:2] == ["observe_host", "isolate_host"]
+
+
+async def test_the_timeline_tells_the_life_of_a_gate_once(case: Case) -> None:
+    await case.play(playbook=gated())
+    await case.decide(await case.gate())
+    await case.target("isolated", proven=True)
+    await case.release()
+    await case.finish()
+
+    assert [kind for kind in case.desk.kinds if kind in ("gate-opened", "decision", "gate-closed")] == [
+        "gate-opened",
+        "decision",
+        "gate-closed",
+    ]
+    decision = next(event for event in case.desk.timeline if event.kind == "decision")
+    assert (decision.actor, decision.details["verdict"]) == ("user:ana", "approve")
+
+
+async def test_one_denial_ends_the_gate_and_evidence_is_collected_all_the_same(case: Case) -> None:
+    await case.play(playbook=gated(quorum=2))
+    await case.decide(await case.gate(), "deny")
+    final = await case.finish()
+
+    assert final.targets[0].state == "denied"
+    assert case.web.applied == 0
+    assert len(final.evidence) == 4
+    assert final.stage == "closed"
+
+
+async def test_a_quorum_is_of_different_people(case: Case) -> None:
+    await case.play(playbook=gated(quorum=2))
+    gate = await case.gate()
+
+    first = await case.decide(gate, actor="ana")
+    again = await refused(case, gate, actor="ana")
+    second = await case.decide(gate, actor="ben")
+
+    assert first.outcome is None
+    assert (again.type, again.message) == ("decision-refused", "ana has decided on contain.web already.")
+    assert second.outcome == "approved"
+    assert (await kinds(case.handle(".contain.web"))).count("WORKFLOW_EXECUTION_UPDATE_ACCEPTED") == 2
+
+
+@pytest.mark.parametrize(
+    ("decision", "reason"),
+    [
+        ({"plan_hash": OTHER_HASH}, f"The decision is for plan {OTHER_HASH}, the gate asks about"),
+        ({"roles": ("viewer", "responder")}, "ana has the roles viewer, responder; the gate takes approver."),
+        ({"gate_id": "contain.db"}, "There is no gate contain.db on this incident."),
+        ({"actor": "workflow"}, "workflow requested this change and can't decide on it."),
+    ],
+    ids=["wrong hash", "wrong role", "unknown gate", "requester"],
+)
+async def test_a_refused_decision_says_why_and_leaves_no_trace(
+    case: Case, decision: dict[str, Any], reason: str
+) -> None:
+    await case.play(playbook=gated())
+    gate = await case.gate()
+    before = await kinds(case.handle(".contain.web"))
+
+    refusal = await refused(case, gate, **decision)
+
+    assert refusal.type == "decision-refused"
+    assert refusal.message.startswith(reason)
+    assert refusal.details[0]
+    assert await kinds(case.handle(".contain.web")) == before
+    assert case.web.applied == 0
+
+
+async def test_a_decision_after_the_outcome_is_too_late(case: Case) -> None:
+    await case.play(playbook=gated())
+    gate = await case.gate()
+    await case.decide(gate, actor="ana")
+    await case.target("isolated")
+
+    refusal = await refused(case, gate, verdict="deny", actor="ben")
+
+    assert refusal.message.startswith("Gate contain.web is closed")
+    assert case.web.isolated
+
+
+async def test_a_plan_that_the_host_has_outgrown_is_not_applied(case: Case) -> None:
+    await case.play(playbook=gated())
+    gate = await case.gate()
+    case.web.devices = ("eth0", "eth1")
+
+    await case.decide(gate)
+    status = await case.target("failed")
+
+    assert case.web.applied == 0
+    assert status.reason == "The plan for web has changed."
+
+
+async def test_a_protected_target_needs_break_glass(case: Case) -> None:
+    protecting = playbook(contain={"protected": {"app": ["shop"]}})
+    await case.play(playbook=protecting)
+    gate = await case.gate()
+    assert "protected (app=shop)" in gate.gate.question
+    assert case.web.applied == 0
+
+    refusal = await refused(case, gate, roles=("approver", "admin"))
+    answer = await case.decide(gate, roles=("break-glass",))
+
+    assert refusal.message == "ana has the roles approver, admin; the gate takes break-glass."
+    assert answer.outcome == "approved"
+    assert (await case.target("isolated")).change is not None
+
+
+async def test_more_targets_than_the_playbook_allows_are_a_decision_each(case: Case) -> None:
+    targets = (case.hosts["web"], case.hosts["db"])
+    await case.play(targets=targets)
+    gates = (await case.desk.until(lambda s: len(s.gates) == 2)).gates
+
+    assert {g.gate.gate_id for g in gates} == {"contain.web", "contain.db"}
+    assert all("2 targets are more than the playbook's limit of 1" in g.gate.question for g in gates)
+    assert all(g.gate.spec == GateSpec(roles=("approver", "admin"), deadline_seconds=3600) for g in gates)
+    assert (case.web.applied, case.fakes["db"].applied) == (0, 0)

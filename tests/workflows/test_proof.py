@@ -1,0 +1,127 @@
+"""What is proven, by whom: a host that is contained never testifies for itself."""
+
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from activities.contracts.host import ProbeOrder
+from playbooks.proof import Aspect, Measurement
+from segmentation.errors import FirebreakError
+from tests.workflows.case import Case
+from tests.workflows.cast import LIFELINE
+
+
+def claim(case: Case, aspect: Aspect, witness: str, subject: str = "web") -> Measurement:
+    return Measurement(
+        aspect=aspect,
+        result="open" if aspect == "lifeline" else "cut",
+        method="a claim",
+        witness=case.hosts[witness].workload_id,
+        subject=case.hosts[subject].workload_id,
+        measured_at=datetime.now(UTC),
+    )
+
+
+async def test_containment_is_effective_when_peers_see_nothing_and_the_lifeline_answers(case: Case) -> None:
+    await case.play()
+    proof = (await case.target("isolated", proven=True)).proof
+
+    assert proof is not None
+    assert (proof.verdict, proof.lifeline, proof.bystanders) == ("effective", "open", "open")
+    independent = {m.witness for m in proof.measurements if m.independent}
+    assert independent == {case.hosts["app"].workload_id, case.hosts["db"].workload_id}
+
+
+async def test_a_witness_is_told_who_is_subject_who_is_bystander_and_what_the_lifeline_is(case: Case) -> None:
+    await case.play()
+    await case.target("isolated", proven=True)
+
+    order = next(o for o in case.fakes["app"].orders if isinstance(o, ProbeOrder))
+    assert {t.host_id for t in order.subject} == {case.hosts["web"].workload_id}
+    assert {str(t.address) for t in order.subject} == {"10.77.0.11", "fd77::11"}
+    assert {t.host_id for t in order.bystanders} == {case.hosts["db"].workload_id}
+    assert order.lifeline == LIFELINE
+
+
+async def test_a_witness_that_did_not_sign_proves_nothing(case: Case) -> None:
+    await case.work()
+    await case.join("web")
+    await case.join("app", "db", key=Ed25519PrivateKey.generate())
+    await case.open()
+
+    proof = (await case.target("isolated", proven=True)).proof
+
+    assert proof is not None
+    assert proof.verdict == "unproven"
+    assert {m.witness for m in proof.measurements} == {case.hosts["web"].workload_id}
+
+
+async def test_without_any_witness_a_containment_stays_unproven(case: Case) -> None:
+    await case.play(witnesses=())
+    proof = (await case.target("isolated", proven=True)).proof
+
+    assert proof is not None
+    assert proof.verdict == "unproven"
+
+
+async def test_a_contained_host_does_not_speak_for_its_witnesses(case: Case) -> None:
+    lies = tuple(claim(case, aspect, "app") for aspect in ("new", "established", "ipv6"))
+    case.web.says["probe_lifeline"] = (*lies, claim(case, "lifeline", "web"))
+    await case.play(witnesses=())
+
+    proof = (await case.target("isolated", proven=True)).proof
+
+    assert proof is not None
+    assert proof.verdict == "unproven"
+    assert [m.aspect for m in proof.measurements] == ["lifeline"]
+
+
+async def test_a_witness_speaks_for_nobody_else(case: Case) -> None:
+    case.fakes["app"].says["probe_peers"] = tuple(claim(case, a, "db") for a in ("new", "established", "ipv6"))
+    case.fakes["db"].troubles["probe_peers"] = FirebreakError("no raw socket here")
+    await case.play()
+
+    proof = (await case.target("isolated", proven=True)).proof
+
+    assert proof is not None
+    assert proof.verdict == "unproven"
+    assert all(m.aspect == "lifeline" for m in proof.measurements)
+
+
+async def test_a_lifeline_that_nobody_signed_for_proves_nothing(case: Case) -> None:
+    await case.work()
+    await case.join("app", "db")
+    await case.join("web", key=Ed25519PrivateKey.generate())
+    await case.open()
+
+    proof = (await case.target("isolated", proven=True)).proof
+
+    assert proof is not None
+    assert (proof.verdict, proof.lifeline) == ("partial", "unknown")
+
+
+async def test_one_witness_that_still_gets_through_makes_it_partial_at_best(case: Case) -> None:
+    reached = claim(case, "new", "db").model_copy(update={"result": "open"})
+    case.fakes["db"].says["probe_peers"] = (reached, claim(case, "established", "db"), claim(case, "ipv6", "db"))
+    await case.play()
+
+    proof = (await case.target("isolated", proven=True)).proof
+
+    assert proof is not None
+    assert (proof.verdict, proof.new) == ("partial", "open")
+    assert case.fakes["db"].carried_out["probe_peers"] == 3
+    assert case.web.isolated
+
+
+async def test_a_dead_lifeline_rolls_the_change_back_and_says_so(case: Case) -> None:
+    case.web.lifeline = "cut"
+    await case.play()
+    final = await case.finish()
+
+    target = final.targets[0]
+    assert target.state == "rolled-back"
+    assert target.reason == "the lifeline was dead: temporal 10.99.0.1:7233 did not answer"
+    assert not case.web.isolated
+    assert case.web.carried_out["release_host"] == 0
+    assert final.evidence
+    assert final.stage == "closed"

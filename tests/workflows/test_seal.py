@@ -1,0 +1,128 @@
+"""Somebody else who writes to Temporal: no start, no decision, no signal of theirs moves anything."""
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadCodec
+
+from activities.contracts.incident import DecisionRequest, IncidentSnapshot, ReleaseRequest
+from activities.orders.codec import Seal, control_converter
+from api.processes.dispatcher import workflow_id
+from tests.histories.keys import CONTROL, SEAL, public_host_key
+from tests.workflows.case import Case, decision_on, with_converter
+from tests.workflows.cast import GATE, batch, incident_start, playbook
+from tests.workflows.history import kinds, scheduled
+from workflows.incident import IncidentWorkflow
+
+FORGERS = {
+    "without a seal": pydantic_data_converter,
+    "with another seal": control_converter(Seal(b"guessed"), CONTROL, public_host_key),
+}
+
+
+class SealedFor(PayloadCodec):
+    """Writes payloads with a genuine seal, taken from another workflow."""
+
+    def __init__(self, workflow: str) -> None:
+        self._workflow = workflow
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [SEAL.close(self._workflow, payload) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return list(payloads)
+
+
+@pytest.fixture(params=list(FORGERS))
+def forger(case: Case, request: pytest.FixtureRequest) -> Client:
+    return with_converter(case.client, FORGERS[request.param])
+
+
+async def test_an_incident_that_we_did_not_start_gives_no_order(case: Case, forger: Client) -> None:
+    await case.work()
+    await case.join(*case.hosts)
+    handle = await forger.start_workflow(
+        IncidentWorkflow.run,
+        incident_start(case.incident_id, case.hosts),
+        id=workflow_id(case.incident_id),
+        task_queue=case.queue,
+    )
+    async with asyncio.timeout(10):
+        while "WORKFLOW_TASK_FAILED" not in await kinds(handle):
+            await asyncio.sleep(0.05)
+
+    assert await scheduled(handle) == []
+    assert sum(fake.carried_out.total() for fake in case.fakes.values()) == 0
+
+
+async def test_a_decision_that_we_did_not_pass_on_counts_for_nothing(case: Case, forger: Client) -> None:
+    await case.play(playbook=playbook(contain={"gate": GATE.model_dump()}))
+    gate = await case.gate()
+
+    forged = forger.get_workflow_handle(gate.workflow_id)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await forged.execute_update("decide", DecisionRequest(decision=decision_on(gate)))
+
+    assert case.web.applied == 0
+    assert "WORKFLOW_EXECUTION_UPDATE_ACCEPTED" not in await kinds(case.handle(".contain.web"))
+    assert (await case.decide(gate)).outcome == "approved"
+    await case.target("isolated")
+
+
+async def test_a_release_that_we_did_not_ask_for_lets_nothing_go(case: Case, forger: Client) -> None:
+    await case.play()
+    await case.target("isolated", proven=True)
+    request = ReleaseRequest(actor="mallory", reason="please")
+
+    child = forger.get_workflow_handle(case.handle(".contain.web").id)
+    await child.signal("release", request)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await forger.get_workflow_handle(case.handle().id).execute_update("release", request)
+
+    assert (await case.snapshot()).targets[0].state == "isolated"
+    assert case.web.isolated
+    # The genuine one still gets through: what was forged has not stopped anything.
+    answer = await case.release()
+    assert answer.targets[0].state == "released"
+
+
+async def test_forged_signals_are_dropped_and_the_incident_goes_on(case: Case, forger: Client) -> None:
+    handle = await case.play()
+    status = await case.target("isolated")
+
+    forged = forger.get_workflow_handle(handle.id)
+    await forged.signal(IncidentWorkflow.alerts, batch(2, 3))
+    await forged.signal("target_changed", status.model_copy(update={"state": "released"}))
+    await case.release()
+    final = await case.finish()
+
+    assert final.alerts == 1
+    assert final.targets[0].restored is True
+
+
+async def test_what_was_sealed_for_another_incident_does_not_open_this_one(case: Case) -> None:
+    await case.play(playbook=playbook(contain={"gate": GATE.model_dump()}))
+    gate = await case.gate()
+    codec = SealedFor(workflow_id(case.incident_id))
+    moved = with_converter(case.client, dataclasses.replace(pydantic_data_converter, payload_codec=codec))
+
+    with pytest.raises(WorkflowUpdateFailedError):
+        await moved.get_workflow_handle(gate.workflow_id).execute_update(
+            "decide", DecisionRequest(decision=decision_on(gate))
+        )
+
+    assert case.web.applied == 0
+
+
+async def test_nobody_without_the_seal_reads_an_answer_as_ours(case: Case) -> None:
+    await case.play()
+    await case.target("isolated")
+    stranger = with_converter(case.client, FORGERS["with another seal"])
+
+    with pytest.raises(Exception, match="not written by this control plane"):
+        await stranger.get_workflow_handle(case.handle().id).query("snapshot", result_type=IncidentSnapshot)
