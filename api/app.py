@@ -25,5 +25,5 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
     problems.install(app)
     for room in (intake, incidents, evidence, uploads, hosts, meta):
         app.include_router(room.router)
-    app.add_middleware(Surroundings)
+    app.add_middleware(Surroundings, max_bytes=dependencies.limits.request_bytes)
     return app

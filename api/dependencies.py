@@ -5,6 +5,7 @@ itself.
 """
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +69,16 @@ class ApiDependencies:
     wake: Callable[[], None] = _nobody_to_wake
     limits: Limits = field(default_factory=Limits)
     rates: RateCap = field(default_factory=RateCap)
+
+    @cached_property
+    def intake_threads(self) -> ThreadPoolExecutor:
+        """Threads that only commit alerts: no long read or upload ever stands before an alert."""
+        return ThreadPoolExecutor(2, thread_name_prefix="intake")
+
+    @cached_property
+    def upload_threads(self) -> ThreadPoolExecutor:
+        """Threads that are held for as long as an upload takes."""
+        return ThreadPoolExecutor(16, thread_name_prefix="upload")
 
     @cached_property
     def meter(self) -> RefusalMeter:

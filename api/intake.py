@@ -93,7 +93,8 @@ async def receive_alert(source: str, request: Request, given: Given) -> Response
         known = source if given.sources.find(source) is not None else UNKNOWN_SOURCE
         await given.meter.count(known, error.code)
         raise
-    accepted = await asyncio.to_thread(given.ledger.intake.accept, received)
+    loop = asyncio.get_running_loop()
+    accepted = await loop.run_in_executor(given.intake_threads, given.ledger.intake.accept, received)
     if not accepted.known:
         given.wake()
     answer = AlertAnswer(
@@ -109,11 +110,12 @@ async def _receive(name: str, request: Request, given: ApiDependencies) -> Recei
     source = given.sources.find(name)
     if source is None:
         raise SourceUnknown("There is no such source.", hint="Configure it first: firebreak source add NAME.")
-    _take_one(source, given)
     check_media_type(request.headers.get("content-type"))
     body = await read_body(request, given.limits.alert_bytes)
     text = check_utf8(body)
     webhook_id = _proven_id(source, request, text)
+    # Only now: who can't prove to be the source must not use up what the source may send.
+    _take_one(source, given)
     alert = alert_from_ecs(parse_object(body, given.limits.json_depth))
     return ReceivedAlert(
         webhook_id=webhook_id, source=name, signed=source.signed, received_at=datetime.now(UTC), alert=alert

@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from api.errors import ApiError, BodyInvalid, FieldProblem
@@ -126,6 +127,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(FirebreakError, _firebreak)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OperationalError, _ledger_away)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -153,6 +155,13 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
     phrase = HTTPStatus(error.status_code).phrase
     headers = dict(error.headers) if error.headers else None
     return problem(error.status_code, phrase.lower().replace(" ", "-"), f"{phrase}.", headers=headers)
+
+
+async def _ledger_away(_request: Request, error: Exception) -> JSONResponse:
+    log.error("ledger is away", error=str(error))
+    return problem(
+        503, "ledger-away", "The ledger does not answer.", hint="Send it again; see firebreak doctor."
+    )
 
 
 async def _unexpected(_request: Request, error: Exception) -> JSONResponse:

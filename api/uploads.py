@@ -6,6 +6,8 @@ what was announced is not kept; what is kept is never replaced.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -47,9 +49,10 @@ async def put_artefact(
     """The same bytes again are no change, so that a lost answer can be asked for again."""
     await find_incident(given, incident_id)
     chunks = _Chunks(request, given.limits.evidence_bytes)
-    return await asyncio.to_thread(
-        given.vault.put_stream, incident_id, evidence_id, name, chunks, sha256=agent.sha256
-    )
+    put = partial(given.vault.put_stream, incident_id, evidence_id, name, chunks, sha256=agent.sha256)
+    storage = await asyncio.get_running_loop().run_in_executor(given.upload_threads, put)
+    await asyncio.to_thread(given.ledger.hosts.seen, agent.host_id, datetime.now(UTC))
+    return storage
 
 
 class _Chunks:

@@ -32,6 +32,10 @@ class Sender:
         made = json.loads(control.cli("source", "add", name, "--json").stdout)
         return cls(f"{control.url}/v1/alerts/{name}", made["secret"])
 
+    def close(self) -> None:
+        """Give its connection back."""
+        self._http.close()
+
     def send(self, *, rule: str, host: str, destination: str, port: int = 5432, webhook_id: str = "") -> tuple[int, str]:
         """Send one alert; returns when it left (ns since 1970) and the incident it belongs to."""
         body = alert_body(rule=rule, host=host, destination=destination, port=port)

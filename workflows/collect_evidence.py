@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.evidence import (
@@ -64,11 +64,10 @@ class CollectEvidenceWorkflow:
     async def _collect(self, verb: str, order: Order, seconds: float) -> None:
         try:
             collected = await give(self._start.target, verb, order, Collected, seconds=seconds)
-        except ActivityError as error:
+            self._items.extend(collected.items)
+            await self._register(collected)
+        except FailureError as error:
             self._problems.append(f"{verb}: {reason_of(error)}")
-            return
-        self._items.extend(collected.items)
-        await self._register(collected)
 
     async def _register(self, collected: Collected) -> None:
         start = self._start
@@ -96,6 +95,6 @@ class CollectEvidenceWorkflow:
         )
         try:
             return (await give(start.target, "find_intruders", order, Intruders)).processes
-        except ActivityError as error:
+        except FailureError as error:
             self._problems.append(f"find_intruders: {reason_of(error)}")
             return ()

@@ -9,18 +9,14 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.host import (
         Isolated,
         IsolateOrder,
-        LifelineOrder,
         Observed,
         ObserveOrder,
-        Probed,
-        ProbeOrder,
-        ProbeTarget,
         Released,
         ReleaseOrder,
         Renewed,
@@ -30,14 +26,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.contracts.response import ContainStart
     from playbooks.gates import Gate
     from playbooks.host_isolation import HostChange, plan_isolation
-    from playbooks.proof import Measurement, Proof, conclude
-    from segmentation.workloads import Workload
 
 from workflows.gates import Gatekeeper
 from workflows.orders import Orders, give, reason_of
+from workflows.proving import Prover
 
-# A proof that is not effective is measured again: a witness may have been busy, a session may take its time to die.
-PROOF_ATTEMPTS = 3
 RENEWALS_PER_RUN = 500
 
 
@@ -52,7 +45,8 @@ class ContainTargetWorkflow(Gatekeeper):
         self._start = start
         self._orders = Orders(start.incident_id)
         self._release: ReleaseRequest | None = None
-        self._status = TargetStatus(
+        self._renewals = start.renewals
+        self._status = start.status or TargetStatus(
             workload=start.target, state="planned", workflow_id=workflow.info().workflow_id
         )
 
@@ -65,13 +59,21 @@ class ContainTargetWorkflow(Gatekeeper):
         if isolated.rolled_back:
             await self._become("rolled-back", reason=f"the lifeline was dead: {isolated.detail}")
             return self._status
-        await self._take_over(isolated)
-        if not start.renewals:
-            await self._prove(isolated.change)
-        ended = await self._hold(isolated.change)
-        if ended is None:
-            await self._let_go(isolated)
+        if start.status is None:
+            await self._take_over(isolated)
+        await self._hold_and_let_go(isolated)
         return self._status
+
+    async def _hold_and_let_go(self, isolated: Isolated) -> None:
+        """Prove it meanwhile: a witness that takes its time must not cost the lease, nor a release its hearing."""
+        proving = asyncio.create_task(self._prove() if self._start.status is None else asyncio.sleep(0))
+        while await self._hold(isolated.change, proving):
+            await proving  # what is measured while the host is let go would count against the cut
+            if await self._let_go(isolated):
+                return
+            self._release = None
+        await proving
+        await self._become("expired", reason="the lease reached its longest duration")
 
     @workflow.signal
     def release(self, request: ReleaseRequest) -> None:
@@ -81,7 +83,7 @@ class ContainTargetWorkflow(Gatekeeper):
     async def _apply(self) -> Isolated | None:
         try:
             return await self._plan_and_apply()
-        except ActivityError as error:
+        except FailureError as error:
             await self._become("failed", reason=reason_of(error))
             return None
 
@@ -124,65 +126,30 @@ class ContainTargetWorkflow(Gatekeeper):
             lease_until=until,
         )
 
-    async def _prove(self, change: HostChange) -> None:
-        """Measure from where the intruder is not; what cannot be shown stays unproven."""
-        proof = Proof(verdict="unproven")
-        for attempt in range(PROOF_ATTEMPTS):
-            if attempt:
-                await workflow.sleep(1)
-            answers = await asyncio.gather(
-                *(self._ask_witness(w) for w in self._start.witnesses[:5]), self._ask_lifeline()
-            )
-            proof = conclude(tuple(m for answer in answers for m in answer))
-            if proof.verdict == "effective":
-                break
+    async def _prove(self) -> None:
+        proof = await Prover(self._start, self._orders).prove(until=lambda: self._release is not None)
         await self._become("isolated", proof=proof)
 
-    async def _ask_witness(self, witness: Workload) -> tuple[Measurement, ...]:
-        target = self._start.target
-        others = tuple(w for w in self._start.witnesses if w.workload_id != witness.workload_id)
-        order = ProbeOrder(
-            header=self._orders.header(witness),
-            subject=_addresses(target),
-            bystanders=tuple(address for other in others for address in _addresses(other)),
-        )
-        try:
-            probed = await give(witness, "probe_peers", order, Probed)
-        except ActivityError as error:
-            workflow.logger.warning("witness %s could not measure: %s", witness.name, reason_of(error))
-            return ()
-        # A result that the witness did not sign could have been written by anybody who reaches the queue.
-        return probed.measurements if probed.attested_by == witness.workload_id else ()
+    async def _hold(self, change: HostChange, proving: asyncio.Task[None]) -> bool:
+        """Renew until somebody asks for the release (True) or the lease has had its longest time (False)."""
+        lease, first = self._start.contain.lease, self._renewals
+        while self._renewals < lease.max_seconds * 3 // lease.ttl_seconds:
+            if await self._release_asked(lease.ttl_seconds / 3):
+                return True
+            self._renewals += 1
+            await self._renew(change)
+            if self._renewals - first >= RENEWALS_PER_RUN and self._release is None:
+                await proving
+                self._continue()
+        # Ends closed: it holds until a person releases it, however long that takes.
+        return await self._release_asked(lease.ttl_seconds if lease.ends == "open" else None)
 
-    async def _ask_lifeline(self) -> tuple[Measurement, ...]:
-        target = self._start.target
-        order = LifelineOrder(header=self._orders.header(target), intent=self._start.intent)
+    async def _release_asked(self, seconds: float | None) -> bool:
         try:
-            return (await give(target, "probe_lifeline", order, Probed)).measurements
-        except ActivityError as error:
-            workflow.logger.warning("lifeline of %s is silent: %s", target.name, reason_of(error))
-            return ()
-
-    async def _hold(self, change: HostChange) -> TargetState | None:
-        """Renew until somebody releases (None) or the lease may be renewed no longer (its end)."""
-        lease = self._start.contain.lease
-        every = lease.ttl_seconds / 3
-        first = self._start.renewals
-        for renewal in range(first, int(lease.max_seconds / every) + 1):
-            try:
-                await workflow.wait_condition(lambda: self._release is not None, timeout=every)
-                return None
-            except asyncio.TimeoutError:
-                await self._renew(change)
-            if renewal - first >= RENEWALS_PER_RUN:
-                self._continue(renewal + 1)
-        if lease.ends == "closed":
-            # Ends closed: it holds until a person releases it, however long that takes.
-            await workflow.wait_condition(lambda: self._release is not None)
-            return None
-        await workflow.sleep(timedelta(seconds=lease.ttl_seconds))
-        await self._become("expired", reason="the lease reached its longest duration")
-        return "expired"
+            await workflow.wait_condition(lambda: self._release is not None, timeout=seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
 
     async def _renew(self, change: HostChange) -> None:
         target, ttl = self._start.target, self._start.contain.lease.ttl_seconds
@@ -191,15 +158,15 @@ class ContainTargetWorkflow(Gatekeeper):
         )
         try:
             renewed = await give(target, "renew_lease", order, Renewed)
-        except ActivityError as error:
+        except FailureError as error:
             await self._become("isolated", reason=f"renewal failed: {reason_of(error)}")
             return
         drift = "" if renewed.standing else "our table was gone and has been applied again"
         await self._become("isolated", lease_until=renewed.until, reason=drift)
 
-    def _continue(self, renewals: int) -> None:
-        isolated = self._isolated_so_far()
-        workflow.continue_as_new(self._start.model_copy(update={"isolated": isolated, "renewals": renewals}))
+    def _continue(self) -> None:
+        carried = {"isolated": self._isolated_so_far(), "renewals": self._renewals, "status": self._status}
+        workflow.continue_as_new(self._start.model_copy(update=carried))
 
     def _isolated_so_far(self) -> Isolated:
         status = self._status
@@ -208,7 +175,7 @@ class ContainTargetWorkflow(Gatekeeper):
             observation=status.observation, change=status.change, applied_at=status.applied_at, read_back=True
         )
 
-    async def _let_go(self, isolated: Isolated) -> None:
+    async def _let_go(self, isolated: Isolated) -> bool:
         target = self._start.target
         order = ReleaseOrder(
             header=self._orders.header(target, isolated.change.plan_hash),
@@ -217,14 +184,16 @@ class ContainTargetWorkflow(Gatekeeper):
         )
         try:
             released = await give(target, "release_host", order, Released)
-        except ActivityError as error:
-            await self._become("failed", reason=f"release failed: {reason_of(error)}")
-            return
+        except FailureError as error:
+            problem = reason_of(error)
+            await self._become("isolated", reason=f"release failed: {problem}", release_problem=problem)
+            return False
         drift = "; ".join(released.drift)
         await self._become("released", restored=released.restored, reason=drift)
+        return True
 
     async def _become(self, state: TargetState, **changes: object) -> None:
-        update = {"state": state, "reason": ""} | changes
+        update = {"state": state, "reason": "", "release_problem": ""} | changes
         self._status = self._status.model_copy(update=update)
         await self._signal("target_changed", self._status)
 
@@ -233,12 +202,10 @@ class ContainTargetWorkflow(Gatekeeper):
 
     async def _signal(self, name: str, document: TargetStatus | GateStatus) -> None:
         parent = workflow.info().parent
-        if parent is not None:
+        if parent is None:
+            return
+        try:
             await workflow.get_external_workflow_handle(parent.workflow_id).signal(name, document)
-
-
-def _addresses(workload: Workload) -> tuple[ProbeTarget, ...]:
-    return tuple(
-        ProbeTarget(host_id=workload.workload_id, address=address, tcp_ports=workload.tcp_ports)
-        for address in workload.addresses
-    )
+        except FailureError as error:
+            # The lease outlives an incident that somebody ended: nobody else holds it.
+            workflow.logger.warning("the incident does not hear of %s: %s", name, reason_of(error))

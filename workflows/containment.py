@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.host import Isolated, IsolateOrder
@@ -115,7 +115,7 @@ class Containments:
         order = IsolateOrder(header=self._orders.header(target), intent=self._intent(target))
         try:
             isolated = await give(target, "isolate_host", order, Isolated)
-        except ActivityError as error:
+        except FailureError as error:
             reason = reason_of(error)
             self._record.set_target(TargetStatus(workload=target, state="failed", reason=reason))
             self._record.note("target-failed", f"{target.name} could not be isolated: {reason}")

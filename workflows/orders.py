@@ -12,6 +12,8 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
     from activities.contracts.orders import Order, OrderHeader, Testimony
     from segmentation.workloads import Workload
 
@@ -34,7 +36,8 @@ class Orders:
         self._count += 1
         info = workflow.info()
         return OrderHeader(
-            order_id=f"{info.workflow_id}.{info.run_id[:8]}.{self._count}",
+            # Run ids begin with their time (UUIDv7): only the end tells two runs of one minute apart.
+            order_id=f"{info.workflow_id}.{info.run_id[-12:]}.{self._count}",
             host_id=host.workload_id,
             incident_id=self._incident_id,
             plan_hash=plan_hash,
@@ -46,20 +49,33 @@ T = TypeVar("T", bound=Testimony)
 
 
 async def give(
-    host: Workload, verb: str, order: Order, result: type[T], *, seconds: float = 30, heartbeat: float | None = None
+    host: Workload, verb: str, order: Order, result: type[T], *, seconds: float = 30, patience: timedelta = ORDER_LIFE
 ) -> T:
-    """Have a host carry out an order; `seconds` bounds one attempt, the order's life bounds them all."""
-    done: T = await workflow.execute_activity(
+    """Have a host carry out an order; `seconds` bounds one attempt, `patience` all of them with the waiting between.
+
+    Raises:
+        FailureError: it could not or would not, or its answer is no `result`.
+    """
+    # Read here and not by the converter: an answer of a taken host must fail its order, not the workflow's task.
+    answer: object = await workflow.execute_activity(
         verb,
         order,
         task_queue=host.queue,
-        result_type=result,
         start_to_close_timeout=timedelta(seconds=seconds),
-        schedule_to_close_timeout=max(ORDER_LIFE, timedelta(seconds=seconds)),
-        heartbeat_timeout=timedelta(seconds=heartbeat) if heartbeat else None,
+        schedule_to_close_timeout=max(patience, timedelta(seconds=seconds)),
         retry_policy=RETRY,
     )
-    return done
+    try:
+        return result.model_validate(answer)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "its root"
+        raise ApplicationError(
+            f"{host.name} answered {verb} with something that is no {result.__name__}: {where}: {first['msg']}.",
+            "Look at its agent: it is of another version, or not ours.",
+            type="testimony-unreadable",
+            non_retryable=True,
+        ) from None
 
 
 def reason_of(error: BaseException) -> str:

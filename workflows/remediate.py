@@ -4,7 +4,7 @@ Owns the remediation gate. For now one repair: ending the intruder's process gro
 """
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.host import Killed, KillOrder, ProcessRef
@@ -59,7 +59,7 @@ class RemediateWorkflow(Gatekeeper):
         order = KillOrder(header=self._orders.header(start.target, self.plan_hash()), processes=start.intruders)
         try:
             killed = await give(start.target, "kill_process_groups", order, Killed)
-        except ActivityError as error:
+        except FailureError as error:
             return RemediateResult(state="failed", summary=reason_of(error))
         ended = ", ".join(str(pid) for pid in killed.ended) or "none"
         summary = f"ended pids {ended}; " + ("no member is left" if killed.confirmed else f"alive: {killed.survivors}")

@@ -73,6 +73,7 @@ class TargetStatus(Frozen):
     proof: Proof | None = None
     restored: bool | None = None
     reason: str = ""
+    release_problem: str = Field(default="", description="Why it could not be released when it was asked for.")
 
 
 class GateStatus(Frozen):

@@ -7,6 +7,7 @@ from pydantic import Field, IPvAnyAddress
 
 from activities.contracts.evidence import CollectedItem
 from activities.contracts.host import Isolated, ProcessRef
+from activities.contracts.incident import TargetStatus
 from playbooks.gates import GateSpec, PlanHash
 from playbooks.host_isolation import IsolationIntent
 from playbooks.playbook import ContainSpec, ForensicsSpec, RemediateSpec
@@ -30,6 +31,7 @@ class ContainStart(Frozen):
     requested_by: str = "workflow"
     isolated: Isolated | None = None
     renewals: int = Field(default=0, description="Carried over when the workflow continues as new.")
+    status: TargetStatus | None = Field(default=None, description="Carried over with them.")
 
 
 class CollectStart(Frozen):

@@ -8,6 +8,7 @@ lives, so that a later start can tell an abandoned one. Knows no case.
         draft.place(folder / "ring-01.pcapng")
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -91,14 +92,9 @@ class Drafts:
     def sweep(self) -> None:
         """Remove drafts whose writers are gone; a living writer, of any process, holds its lock."""
         for path in self._folder.iterdir():
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(handle)
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
     def _create(self) -> tuple[Path, int]:
         while True:

@@ -26,9 +26,9 @@ from segmentation.workloads import Frozen
 # capture that is stopped sooner after a packet came may leave that packet in the kernel's buffer.
 READ_TIMEOUT_SECONDS = 0.25
 _CAPTURING = re.compile(rb"^File: ", re.MULTILINE)
-# Written, lost, and lost by the interface: "... on interface 'eth0': 18/0 (...ps_ifdrop:0)".
+# Written, and lost by each part on the way; printed once for each interface.
 _COUNTERS = re.compile(
-    rb"on interface '.*': (\d+)/(\d+) \(pcap:\d+/dumpcap:\d+/flushed:\d+/ps_ifdrop:(\d+)\)"
+    rb"on interface '.*': (\d+)/\d+ \(pcap:(\d+)/dumpcap:(\d+)/flushed:(\d+)/ps_ifdrop:(\d+)\)"
 )
 _POLL_SECONDS = 0.005
 
@@ -79,11 +79,17 @@ def _base(settings: PacketSettings) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Counters:
-    """What a capture lost, over all its interfaces; `captured` counts what went to its files."""
+    """What a capture lost, over all its interfaces; `captured` counts what went to its files.
+
+    `cut_off`: packets that were still on their way to the file when the capture ended. With several
+    interfaces dumpcap has a queue before its file, and leaves it as it is at the end; nothing is lost
+    within the capture by that.
+    """
 
     captured: int
     dropped_kernel: int
     dropped_interface: int
+    cut_off: int = 0
 
 
 class Capture:
@@ -159,5 +165,7 @@ def counters(log: Path) -> Counters | None:
     found = _COUNTERS.findall(log.read_bytes()) if log.exists() else []
     if not found:
         return None
-    received, dropped, interface = (sum(int(line[column]) for line in found) for column in range(3))
-    return Counters(captured=received, dropped_kernel=dropped, dropped_interface=interface)
+    captured, kernel, queue, flushed, interface = (
+        sum(map(int, column)) for column in zip(*found, strict=True)
+    )
+    return Counters(captured, dropped_kernel=kernel + queue, dropped_interface=interface, cut_off=flushed)

@@ -31,7 +31,7 @@ from segmentation.errors import FirebreakError
 # linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES is group 7; a bind mask counts from 1.
 _NFTABLES_EVENTS = 1 << 6
 # Rules of some hosts change all day: what is done after a change takes at most a twentieth of a core.
-_PAUSE_SECONDS = 0.2
+_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 10.0
 _SHARE = 20.0
 
 
@@ -54,7 +54,7 @@ class Watcher(Protocol):
         """It is about to be lifted; returns when nobody will load it any more."""
 
     def when_changed(self, act: Callable[[], None]) -> None:
-        """What to do some time after the ruleset has changed."""
+        """What to do now, and some time after the ruleset has changed."""
 
 
 class NobodyWatches:
@@ -80,6 +80,7 @@ class RulesetWatcher:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
         self._afterwards: Callable[[], None] = lambda: None
+        self._closing = False
         self._pause = _PAUSE_SECONDS
 
     def start(self) -> None:
@@ -94,6 +95,7 @@ class RulesetWatcher:
 
     def close(self) -> None:
         """Stop watching; what stands goes on standing."""
+        self._closing = True
         os.eventfd_write(self._wake, 1)
         if self._thread is not None:
             self._thread.join()
@@ -110,8 +112,9 @@ class RulesetWatcher:
             self._held.pop(table, None)
 
     def when_changed(self, act: Callable[[], None]) -> None:
-        """What to do after a change, as rarely as its cost demands."""
+        """What to do soon and after each change, as rarely as its cost demands."""
         self._afterwards = act
+        os.eventfd_write(self._wake, 1)
 
     def _watch(self, events: socket.socket) -> None:
         poller = select.poll()
@@ -122,8 +125,11 @@ class RulesetWatcher:
             while True:
                 left = None if due is None else max(0.0, due - time.monotonic()) * 1000
                 ready = {descriptor for descriptor, _ in poller.poll(left)}
-                if self._wake in ready:
+                if self._closing:
                     return
+                if self._wake in ready:
+                    os.eventfd_read(self._wake)
+                    due = time.monotonic()
                 if events.fileno() in ready:
                     due = due or time.monotonic() + self._pause
                     self._look(events)
@@ -140,7 +146,7 @@ class RulesetWatcher:
         begun = time.monotonic()
         with contextlib.suppress(FirebreakError, OSError):  # whoever needs it will meet the failure himself
             self._afterwards()
-        self._pause = max(_PAUSE_SECONDS, _SHARE * (time.monotonic() - begun))
+        self._pause = min(_MAX_PAUSE_SECONDS, max(_PAUSE_SECONDS, _SHARE * (time.monotonic() - begun)))
 
     def _repair_all(self) -> list[Tampering]:
         with self._lock:

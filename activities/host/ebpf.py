@@ -9,6 +9,7 @@ Owns the process, the choice of programs and the reading of its output. Programs
     events.state, events.reason     # -> "running", ""
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -17,13 +18,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal, cast
 
 from activities.host.kernel_events import is_ready, parse
 from activities.host.observe import own_netns
 
-PERMISSIONS = ("CAP_BPF", "CAP_PERFMON", "CAP_DAC_READ_SEARCH")
+PERMISSIONS = ("CAP_BPF", "CAP_PERFMON", "CAP_DAC_READ_SEARCH", "CAP_SYS_NICE")
 State = Literal["off", "starting", "running", "failed"]
 Document = dict[str, Any]
 _TRACEPOINT = Path("/sys/kernel/tracing/events/skb/kfree_skb/format")
@@ -32,6 +34,8 @@ _DROP_REASON = re.compile(r'\{ (\d+), "NETFILTER_DROP" \}')
 # against it since Linux 5.11.
 _HARMLESS = re.compile(r"RLIMIT_MEMLOCK")
 _LONGEST_NAME = "128"
+_READ_BYTES = 1 << 16
+_BATCH_SECONDS = 0.02
 
 
 class KernelEvents:
@@ -113,16 +117,29 @@ class KernelEvents:
                 env=os.environ | {"BPFTRACE_STRLEN": _LONGEST_NAME},
                 start_new_session=True,
             )
-        output = self._process.stdout
+        output = cast("BufferedReader", self._process.stdout)
         self._reader = threading.Thread(target=self._read, args=(output,), name="bpftrace", daemon=True)
         self._reader.start()
 
-    def _read(self, output: IO[bytes]) -> None:
-        for line in output:
-            if is_ready(line):
-                self._ready.set()
-            elif document := parse(line, _boot_ns()):
-                self._on_documents([document])
+    def _read(self, output: BufferedReader) -> None:
+        rest = b""
+        while chunk := output.read1(_READ_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            boot_ns = _boot_ns()
+            if any(map(is_ready, lines)):
+                self._get_ready()
+            documents = [document for line in lines if line and (document := parse(line, boot_ns))]
+            if documents:
+                self._on_documents(documents)
+            # bpftrace writes line by line: to be woken for each would cost more than to read it.
+            time.sleep(_BATCH_SECONDS)
+
+    def _get_ready(self) -> None:
+        """The compiling is done: from here on it must keep up with what happens, however busy the host is."""
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)
+        self._ready.set()
 
     def _reap(self, timeout: float) -> None:
         if self._process is None:

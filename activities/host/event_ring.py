@@ -30,7 +30,7 @@ class EventLimits(Frozen):
     """How much of the kernel's events may stay on this host."""
 
     segment_bytes: int = Field(default=1 << 20, ge=1024)
-    segments: int = Field(default=16, ge=2)
+    segments: int = Field(default=32, ge=2)
     max_age_seconds: int = Field(default=900, ge=10)
 
 

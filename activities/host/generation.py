@@ -30,12 +30,20 @@ class Generation:
         """The generation now; raises OSError on a host without nftables."""
         with self._lock:
             self._link = self._link or Netlink(NETFILTER)
-            answer = self._link.get(_GET_GENERATION, _FAMILY.pack(socket.AF_UNSPEC, 0, 0))
+            try:
+                answer = self._link.get(_GET_GENERATION, _FAMILY.pack(socket.AF_UNSPEC, 0, 0))
+            except OSError:
+                # An answer that comes late must not be taken for that to the next question.
+                self._forget()
+                raise
         return int.from_bytes(attributes(answer, _FAMILY.size)[_ID], "big")
 
     def close(self) -> None:
         """Close the socket."""
         with self._lock:
-            if self._link is not None:
-                self._link.close()
-                self._link = None
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 Document = dict[str, Any]
@@ -22,13 +21,16 @@ STATES = ("", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "
 _OWNED = frozenset({"SYN_SENT", "LISTEN"})
 # bpftrace 0.17 writes an octet above 0x7f as \uffffffXX, sign-extended; every other escape is JSON's.
 _ESCAPE = re.compile(rb"\\(?:uffffff([89a-f][0-9a-f])|.)", re.DOTALL)
+_SIGN_EXTENDED = rb"\uffffff"
+_MAPPED = "::ffff:"
 _READY = "attached_probes"
 
 
 def parse(line: bytes, boot_ns: int) -> Document | None:
     """One line as a document; None for what bpftrace says of itself. `boot_ns`: the boot, since 1970."""
     try:
-        message = json.loads(_ESCAPE.sub(_octet, line).decode("utf-8", "backslashreplace"))
+        plain = _ESCAPE.sub(_octet, line) if _SIGN_EXTENDED in line else line
+        message = json.loads(plain.decode("utf-8", "backslashreplace"))
         kind, data = message["type"], message["data"]
         if kind == "lost_events":
             return {"event": "lost", "count": int(data["events"])}
@@ -96,9 +98,8 @@ def _skipped(rest: str) -> Document:
 
 
 def _address(text: str) -> str:
-    address = ip_address(text)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+    # As the kernel spells it; its IPv4 stands as ::ffff:a.b.c.d.
+    return text[len(_MAPPED) :] if text.startswith(_MAPPED) and "." in text else text
 
 
 def _host_order(port: int) -> int:

@@ -77,7 +77,7 @@ class HostObserver:
         self._generation.close()
 
     def _recall(self) -> Ruleset | None:
-        """The ruleset that is known and still the one; never with a table of ours: its dead-man lets go untold."""
+        """The known ruleset if it is still the one; never with our table: its dead-man lets go untold."""
         known = self._known
         if known is None or known[1].our_tables or known[0] != self._generation.read():
             return None

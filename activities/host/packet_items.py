@@ -51,6 +51,9 @@ def capture_artefact(folder: IncidentFolder, capture: FullCapture, settings: Pac
         lost = Counters(summary.received or 0, summary.dropped or 0, 0)
     acquisition = _acquisition(path, summary, lost, capture.command, settings)
     outcome = _capture_outcome(path, summary, settings, said=complaint(log))
+    if outcome.state == "collected" and lost and lost.cut_off:
+        reason = f"{lost.cut_off} packets of its last moment were not written any more"
+        outcome = Outcome(state="collected", reason=reason)
     return _artefact(path.stem, path if path.exists() else None, outcome, acquisition, settings)
 
 

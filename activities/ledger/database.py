@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -45,6 +46,7 @@ class Database:
         """
         target = _driver_url(url)
         if target.get_backend_name() == "sqlite":
+            Path(target.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # The connection that was used last has the pages and statements that the next one needs.
             engine = create_engine(target, pool_use_lifo=True, hide_parameters=True)
             event.listen(engine, "connect", _set_pragmas)

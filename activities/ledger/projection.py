@@ -25,7 +25,7 @@ def open_incident(connection: Connection, key: str, received: ReceivedAlert, *, 
     connection.execute(
         insert(incidents), {"incident_id": found, "status": "open"} | counted | columns(snapshot)
     )
-    write_hosts(connection, snapshot)
+    _insert_hosts(connection, snapshot)
     return found
 
 
@@ -52,6 +52,10 @@ def columns(snapshot: IncidentSnapshot) -> dict[str, Any]:
 def write_hosts(connection: Connection, snapshot: IncidentSnapshot) -> None:
     """Replace the hosts that the incident is found by."""
     connection.execute(delete(incident_hosts).where(incident_hosts.c.incident_id == snapshot.incident_id))
+    _insert_hosts(connection, snapshot)
+
+
+def _insert_hosts(connection: Connection, snapshot: IncidentSnapshot) -> None:
     rows = [{"incident_id": snapshot.incident_id, "host": host[:256]} for host in _hosts(snapshot)]
     if rows:
         connection.execute(insert(incident_hosts), rows)

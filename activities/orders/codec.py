@@ -12,19 +12,21 @@ to Temporal can neither start an incident nor decide on one.
 
 import dataclasses
 import hmac
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic_core import from_json, to_json
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import (
     ActivitySerializationContext,
+    CompositePayloadConverter,
     DataConverter,
+    EncodingPayloadConverter,
     PayloadCodec,
     SerializationContext,
     WithSerializationContext,
@@ -35,6 +37,7 @@ from segmentation.errors import FirebreakError
 
 SIGNATURE = "firebreak-signature"
 SEAL = "firebreak-seal"
+BROKEN = "firebreak/broken-seal"
 _SCHEDULED = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
 KeyLookup = Callable[[str], bytes | None]
 
@@ -113,22 +116,43 @@ class Seal:
         return sealed
 
     def open(self, workflow_id: str, payload: Payload) -> Payload:
-        """The payload, if its seal is whole.
+        """The payload if its seal is whole, else one that nobody can read.
 
-        Raises:
-            SealBroken: it is missing, or of another key, payload or workflow.
+        Raising here would fail the whole workflow task: one forged signal would hold up every lease of an incident.
+        What can't be read is dropped (a signal), rejected (an update) or never begins (a start), and nothing else is.
         """
-        if not hmac.compare_digest(payload.metadata.get(SEAL, b""), self._over(workflow_id, payload)):
-            raise SealBroken(
-                f"A payload of workflow {workflow_id} was not written by this control plane.",
-                hint="Somebody else writes to this Temporal namespace, or its processes have different keys.",
-            )
-        return payload
+        if hmac.compare_digest(payload.metadata.get(SEAL, b""), self._over(workflow_id, payload)):
+            return payload
+        return Payload(metadata={"encoding": BROKEN.encode()}, data=workflow_id.encode())
 
     def _over(self, workflow_id: str, payload: Payload) -> bytes:
         parts = (workflow_id.encode(), payload.metadata.get("encoding", b""), payload.data)
         message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return hmac.digest(self._secret, message, "sha256")
+
+
+class _BrokenSeal(EncodingPayloadConverter):
+    """Refuses to read a payload whose seal was broken, where somebody wants to read it."""
+
+    @property
+    def encoding(self) -> str:
+        return BROKEN
+
+    def to_payload(self, value: Any) -> Payload | None:  # noqa: ARG002 - never ours to write
+        return None
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:  # noqa: ARG002 - same
+        raise SealBroken(
+            f"A payload of workflow {payload.data.decode()} was not written by this control plane.",
+            hint="Somebody else writes to this Temporal namespace, or its processes have different keys.",
+        )
+
+
+class SealedPayloadConverter(CompositePayloadConverter):
+    """Pydantic models as JSON, and a reason for what can't be read."""
+
+    def __init__(self) -> None:
+        super().__init__(*PydanticPayloadConverter().converters.values(), _BrokenSeal())
 
 
 class ControlCodec(_HostCodec):
@@ -157,15 +181,23 @@ class ControlCodec(_HostCodec):
 
     def _mark(self, payload: Payload, context: ActivitySerializationContext) -> Payload:
         """Set `attested_by` from the signature alone; whatever the host wrote there is overwritten."""
-        if payload.metadata.get("encoding") != b"json/plain":
-            return payload
-        document = json.loads(payload.data)
-        if not isinstance(document, dict):
-            return payload
-        host = (context.activity_task_queue or "").removeprefix(HOST_QUEUE_PREFIX)
-        genuine = _verified(self._host_key(host), b"result", context, payload)
-        document["attested_by"] = host if genuine else None
-        return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(document).encode())
+        document = _plain(payload)
+        if isinstance(document, dict):
+            host = (context.activity_task_queue or "").removeprefix(HOST_QUEUE_PREFIX)
+            genuine = _verified(self._host_key(host), b"result", context, payload)
+            document["attested_by"] = host if genuine else None
+        return Payload(metadata={"encoding": b"json/plain"}, data=to_json(document))
+
+
+def _plain(payload: Payload) -> Any:
+    """What a host wrote, as plain JSON; None where it is none, so that no host can fail a workflow's task by it."""
+    if payload.metadata.get("encoding") != b"json/plain":
+        return None
+    try:
+        # The parser of the payload converter: what one of them can't read, the other can't either.
+        return from_json(payload.data)
+    except ValueError:
+        return None
 
 
 class AgentCodec(_HostCodec):
@@ -209,5 +241,5 @@ def agent_converter(key: Ed25519PrivateKey, control_key: bytes) -> DataConverter
 
 
 def _converter(codec: PayloadCodec) -> DataConverter:
-    plain = DataConverter(payload_converter_class=PydanticPayloadConverter)
+    plain = DataConverter(payload_converter_class=SealedPayloadConverter)
     return dataclasses.replace(plain, payload_codec=codec)

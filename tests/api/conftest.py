@@ -7,17 +7,21 @@ import httpx
 import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
 
+from activities.contracts.incident import GateStatus
 from activities.ledger.ledger import Ledger
 from api.app import create_app
 from api.dependencies import Advertised, ApiDependencies, Limits
 from api.sources import Sources
 from api.tokens import Tokens
-from playbooks.gates import Role
+from playbooks.gates import Gate, GateSpec, Role
 from playbooks.host_isolation import LifelineEndpoint
+from tests.activities.ledger.making import START, record
 from tests.api.asking import Asking
 from tests.api.temporal import FakeTemporal
 
+PLAN_HASH = "sha256:" + "9c" * 32
 SECRETS = ("whsec_" + "b25l" * 8, "whsec_" + "dHdv" * 8)
 
 
@@ -70,9 +74,23 @@ def dependencies(ledger: Ledger, temporal: FakeTemporal, tmp_path: Path, woken: 
     )
 
 
+@pytest.fixture(scope="session")
+def made() -> list[FastAPI]:
+    """The application, once made: its routes are the same for every test."""
+    return []
+
+
 @pytest.fixture
-async def http(dependencies: ApiDependencies) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(dependencies), raise_app_exceptions=False)
+def application(made: list[FastAPI], dependencies: ApiDependencies) -> FastAPI:
+    if not made:
+        made.append(create_app(dependencies))
+    made[0].state.dependencies = dependencies
+    return made[0]
+
+
+@pytest.fixture
+async def http(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://firebreak") as client:
         yield client
 
@@ -107,3 +125,23 @@ def restored_logging() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def gate(ledger: Ledger, temporal: FakeTemporal) -> Gate:
+    """An incident that waits for one approver."""
+    gate = Gate(
+        gate_id="remediate-web",
+        incident_id="inc-1",
+        question="End the intruder's processes?",
+        plan_hash=PLAN_HASH,
+        plan=("kill process group 4711",),
+        spec=GateSpec(quorum=2, roles=("approver",)),
+        requested_by="workflow",
+        opened_at=START,
+    )
+    status = GateStatus(gate=gate, workflow_id="incident-inc-1-remediate")
+    ledger.incidents.record(record("inc-1", 1, "isolated", gates=(status,), stage="remediate"))
+    temporal.gates[gate.gate_id] = gate
+    temporal.running |= {"incident-inc-1", "incident-inc-1-remediate"}
+    return gate

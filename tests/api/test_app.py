@@ -1,9 +1,11 @@
 import json
 import logging
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from api import examples
 from api.dependencies import ApiDependencies
@@ -66,6 +68,43 @@ async def test_a_defect_is_a_problem_that_tells_a_stranger_nothing(
     assert "RuntimeError" not in answer.text
     assert "RuntimeError" in logged
     assert "a-local-variable" not in logged
+
+
+async def test_a_body_without_an_end_is_cut_off_before_anybody_is_asked_who_they_are(
+    http: httpx.AsyncClient,
+) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 16_384
+            yield b" " * 16_384
+
+    answer = await http.post(
+        "/v1/hosts/join", content=endless(), headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert sent < 200_000
+
+
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"workload": \xff}', b"{"])
+async def test_a_body_that_is_no_json_is_a_problem(http: httpx.AsyncClient, body: bytes) -> None:
+    answer = await http.post("/v1/hosts/join", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_ledger_that_is_away_is_a_problem_that_says_try_again(
+    asking: Asking, dependencies: ApiDependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: ReceivedAlert) -> None:
+        raise OperationalError("insert", {}, ConnectionError("gone"))
+
+    # A SQLite file can't be made to fail for the time of one request.
+    monkeypatch.setattr(dependencies.ledger.intake, "accept", away)
+    answer = await asking.alert()
+    assert (answer.status_code, answer.json()["code"]) == (503, "ledger-away")
 
 
 async def test_the_openapi_document_has_an_example_for_every_body(http: httpx.AsyncClient) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
 from typer.testing import CliRunner, Result
 
 from activities.orders.keys import public_bytes
-from api.app import create_app
 from api.cli.main import app
 from api.dependencies import ApiDependencies
 from api.examples import ALERT
 from api.tokens import Tokens
+from playbooks.gates import Gate
 from tests.activities.ledger.making import record, workload
 from tests.api.conftest import SECRETS
 from tests.api.temporal import FakeTemporal
@@ -25,10 +26,10 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def served(dependencies: ApiDependencies) -> Iterator[str]:
+def served(application: FastAPI) -> Iterator[str]:
     """The API behind a real server on loopback; its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(dependencies), log_config=None, access_log=False))
+        server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -137,6 +138,16 @@ def test_the_audit_chain_is_verified_over_the_api(asked: Run, dependencies: ApiD
     dependencies.ledger.audit.append(kind="started", actor="workflow", body={})
     assert json.loads(asked("audit", "verify", "--json").stdout)["events"] == 1
     assert asked("audit", "verify").exit_code == 0
+
+
+def test_a_decision_shows_the_plan_and_is_bound_to_it(
+    asked: Run, gate: Gate, temporal: FakeTemporal, dependencies: ApiDependencies
+) -> None:
+    decided = asked("incidents", "decide", "inc-1", gate.gate_id, "--approve", "--reason", "Not ours.")
+    assert decided.exit_code == 0, decided.output
+    assert gate.plan[0] in decided.stderr
+    (decision,) = temporal.gates[gate.gate_id].decisions
+    assert (decision.plan_hash, decision.actor, decision.reason) == (gate.plan_hash, "user:root", "Not ours.")
 
 
 def test_release_is_told_to_the_workflow(

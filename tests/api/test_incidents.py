@@ -4,41 +4,20 @@ from typing import Any
 import httpx
 import pytest
 
-from activities.contracts.incident import GateStatus
 from activities.ledger.ledger import Ledger
-from playbooks.gates import Gate, GateSpec, Role
-from tests.activities.ledger.making import START, alert, received, record
+from playbooks.gates import Gate, Role
+from tests.activities.ledger.making import alert, received, record
 from tests.api.asking import Asking
+from tests.api.conftest import PLAN_HASH
 from tests.api.temporal import FakeTemporal
 
-HASH = "sha256:" + "9c" * 32
 Bearer = Callable[..., dict[str, str]]
-
-
-@pytest.fixture
-def gate(ledger: Ledger, temporal: FakeTemporal) -> Gate:
-    """An incident that waits for one approver."""
-    gate = Gate(
-        gate_id="remediate-web",
-        incident_id="inc-1",
-        question="End the intruder's processes?",
-        plan_hash=HASH,
-        plan=("kill process group 4711",),
-        spec=GateSpec(quorum=2, roles=("approver",)),
-        requested_by="workflow",
-        opened_at=START,
-    )
-    status = GateStatus(gate=gate, workflow_id="incident-inc-1-remediate")
-    ledger.incidents.record(record("inc-1", 1, "isolated", gates=(status,), stage="remediate"))
-    temporal.gates[gate.gate_id] = gate
-    temporal.running |= {"incident-inc-1", "incident-inc-1-remediate"}
-    return gate
 
 
 def decision(**changed: str) -> dict[str, str]:
     return {
         "gate_id": "remediate-web",
-        "plan_hash": HASH,
+        "plan_hash": PLAN_HASH,
         "verdict": "approve",
         "reason": "Not ours.",
     } | changed
@@ -136,7 +115,7 @@ async def test_a_decision_on_another_plan_is_refused_with_the_reason(
     other = decision(plan_hash="sha256:" + "00" * 32)
     answer = await http.post("/v1/incidents/inc-1/decisions", json=other, headers=bearer("approver"))
     assert (answer.status_code, answer.json()["code"]) == (409, "decision-refused")
-    assert HASH in answer.json()["detail"]
+    assert PLAN_HASH in answer.json()["detail"]
     assert answer.json()["hint"] == "Read the current plan and decide on its hash."
 
 

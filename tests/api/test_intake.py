@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -202,19 +203,29 @@ async def test_a_webhook_id_of_endless_length_is_refused(asking: Asking) -> None
     assert_is_problem(await asking.alert(webhook_id="m" * 257), 400, "webhook-id-invalid")
 
 
+@pytest.fixture
+def slow_source(tmp_path: Path) -> None:
+    """The source may send two alerts, and one more every hundred seconds."""
+    path = tmp_path / "sources.json"
+    document = json.loads(path.read_text())
+    document["sources"][0] |= {"burst": 2, "rate_per_second": 0.01}
+    path.write_text(json.dumps(document))
+
+
 async def test_a_source_that_sends_too_much_is_told_when_to_send_again(
-    asking: Asking, dependencies: ApiDependencies
+    asking: Asking, slow_source: None
 ) -> None:
-    source = dependencies.sources.find("siem")
-    assert source is not None
-    for _ in range(source.burst):
-        dependencies.rates.take("siem", source.rate_per_second, source.burst)
-    for _ in range(50):  # what the bucket refilled meanwhile
-        dependencies.rates.take("siem", source.rate_per_second, source.burst)
-    dependencies.rates._buckets["siem"] = (-source.rate_per_second * 2, dependencies.rates._clock())
+    assert [(await asking.alert()).status_code for _ in range(2)] == [202, 202]
     answer = await asking.alert()
     assert_is_problem(answer, 429, "rate-exceeded")
-    assert int(answer.headers["retry-after"]) in {2, 3}
+    assert 90 <= int(answer.headers["retry-after"]) <= 100
+    assert asking.refusals() == {("siem", "rate-exceeded"): 1}
+
+
+async def test_a_stranger_does_not_use_up_what_a_source_may_send(asking: Asking, slow_source: None) -> None:
+    for _ in range(5):
+        await asking.post(b"{}", {})
+    assert (await asking.alert()).status_code == 202
 
 
 def test_a_bucket_gives_a_burst_and_then_its_rate() -> None:

@@ -18,5 +18,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         cast.start_denials(lab)
         made = World.create(lab, state)
         yield made
+        made.sender.close()
         made.control.stop()
     assert Lab.leftovers("fbe2e") == ()

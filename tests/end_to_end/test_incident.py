@@ -105,6 +105,6 @@ def test_agent_refuses_an_order_that_control_did_not_sign(world: World) -> None:
     command += ["--task-queue", queue, "--activity-id", f"forged-{uuid.uuid4().hex[:6]}", "--input", body]
     command += ["--start-to-close-timeout", "10s", "--schedule-to-close-timeout", "10s"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert "order-refused" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert "was refused: it is not signed" in done.stdout, done.stdout + done.stderr
     audited = world.control.cli("audit", "list", "--json").stdout
     assert "forged" in audited

@@ -147,6 +147,22 @@ def test_many_writers_of_one_item_leave_one_item(vault: LocalVault) -> None:
     assert len(files(vault)) == 1
 
 
+def test_start_does_not_disturb_writers_that_finish_meanwhile(vault: LocalVault) -> None:
+    def write() -> None:
+        for number in range(100):
+            put(vault, evidence_id=f"e{number}")
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    starts = 0
+    while writing.is_alive():
+        LocalVault(vault.root)
+        starts += 1
+    writing.join()
+    assert starts
+    assert len(files(vault)) == 100
+
+
 WRITER = """
 import sys, time
 from pathlib import Path

@@ -60,7 +60,7 @@ def test_what_was_released_stays_released(watched: Agent, noticed: Noticed) -> N
     watched.host.run(["nft", "add", "table", "inet", "marker"])
     watched.host.run(["nft", "delete", "table", "inet", "marker"])
     observer = watched.killswitch._isolation.observer
-    wait_until(lambda: watched.inside(observer._recall) is not None, 3, "the watcher to have looked")
+    wait_until(lambda: watched.inside(observer._recall) is not None, 10, "the watcher to have looked")
     assert watched.ruleset().our_tables == ()
     assert noticed.empty()
 
@@ -73,7 +73,7 @@ def test_a_lease_that_is_over_is_not_prolonged(lab: Lab, watched: Agent, noticed
     watched.host.run(["nft", "delete", "table", "inet", done.change.table])
     watched.host.run(["nft", "delete", "table", "netdev", done.change.table])
     observer = watched.killswitch._isolation.observer
-    wait_until(lambda: watched.inside(observer._recall) is not None, 3, "the watcher to have looked")
+    wait_until(lambda: watched.inside(observer._recall) is not None, 10, "the watcher to have looked")
     assert connects(lab["batch"], lab["app"].ipv4, APP_PORT)
     assert watched.ruleset().our_tables == ()
     assert noticed.empty()

@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from activities.host.isolation import PlanStale
+from activities.host.nft import NftUnavailable
 from activities.host.ownership import ForeignChange
 from lab.network import Lab
 from lab.topology import APP_PORT, HEALTH_PORT
@@ -269,3 +272,16 @@ def test_every_plan_is_one_that_nft_accepts_and_reads_back(web: Agent, intent: I
     assert loaded.holds(change)
     assert loaded.digest == before == web.ruleset().digest
     assert web.ruleset().our_tables == ()
+
+
+def test_an_order_that_failed_before_its_change_can_be_given_again(lab: Lab, web: Agent) -> None:
+    before = web.observe()
+    assert web.nft._server is not None
+    web.nft._timeout_seconds = 0.2
+    os.kill(web.nft._server.pid, signal.SIGSTOP)
+    with pytest.raises(NftUnavailable):
+        web.isolate(order_id="order-b")
+    web.nft._timeout_seconds = 15
+    assert connects(lab["web"], lab["app"].ipv4, APP_PORT)
+    again = web.isolate(order_id="order-b")
+    assert (again.already_standing, again.read_back, again.observation) == (False, True, before)

@@ -46,11 +46,13 @@ def test_the_watcher_has_the_ruleset_known_again_after_a_change(lab: Lab, tmp_pa
     watcher = RulesetWatcher(nft, lambda _: None)
     agent = Agent(lab["batch"], tmp_path, watcher)
     lab["batch"].call(watcher.start)
-    agent.observe()
+    observer = agent.killswitch._isolation.observer
+    wait_until(
+        lambda: agent.inside(observer._recall) is not None, 10, "the ruleset to be known from the start"
+    )
     agent.host.run(["nft", "add", "table", "inet", "marker"])
     try:
-        observer = agent.killswitch._isolation.observer
-        wait_until(lambda: agent.inside(observer._recall) is not None, 3, "the changed ruleset to be known")
+        wait_until(lambda: agent.inside(observer._recall) is not None, 10, "the changed ruleset to be known")
         assert "table inet marker" in agent.observe().ruleset_outline
     finally:
         agent.host.run(["nft", "delete", "table", "inet", "marker"])

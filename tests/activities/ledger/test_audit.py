@@ -22,6 +22,12 @@ BODIES = st.recursive(
     max_leaves=8,
 )
 
+RELINKED = "update audit_events set prev_hash = (select hash from audit_events where seq = 2) where seq = 4"
+APPENDED = (
+    "insert into audit_events"
+    " select 6, at, kind, actor, incident_id, body, hash, hash from audit_events where seq = 5"
+)
+
 
 def filled(ledger: Ledger, events: int = 5) -> Ledger:
     for number in range(events):
@@ -72,16 +78,13 @@ def test_an_empty_chain_holds(ledger: Ledger) -> None:
         (
             [
                 "delete from audit_events where seq = 3",
-                "update audit_events set seq = 3, prev_hash = (select hash from audit_events where seq = 2)"
-                " where seq = 4",
+                RELINKED,
+                "update audit_events set seq = 3 where seq = 4",
             ],
             "event 3",
         ),
         (
-            [
-                "insert into audit_events select 6, at, kind, actor, incident_id, body, hash, hash"
-                " from audit_events where seq = 5"
-            ],
+            [APPENDED],
             "event 6",
         ),
     ],

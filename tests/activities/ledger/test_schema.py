@@ -73,6 +73,11 @@ def test_a_password_in_a_refused_address_is_not_repeated() -> None:
     assert "hunter2" not in str(refused.value)
 
 
+def test_a_folder_that_is_made_for_the_ledger_is_its_owners_alone(tmp_path: Path) -> None:
+    Ledger.open(f"sqlite:///{tmp_path / 'state' / 'ledger.db'}").close()
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
 def test_sqlite_syncs_every_commit(tmp_path: Path) -> None:
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
     with ledger._database.read() as connection:
