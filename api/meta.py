@@ -1,20 +1,25 @@
-"""Health: GET /healthz says that the process runs, GET /readyz that what it needs does too."""
+"""Operation: health (GET /healthz, /readyz), the audit chain and the counts of refusals.
+
+Owns the routes; reads, never writes.
+"""
 
 import asyncio
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
-from activities.ledger.audit import AuditVerdict
+from activities.ledger.audit import AuditEvent, AuditVerdict
 from activities.ledger.refusals import RefusalCount
 from api.auth import RESPONDER, VIEWER
 from api.dependencies import ApiDependencies, Given
 from api.problems import documented
+from segmentation.workloads import Name
 
 READY_SECONDS = 3.0
 PROBLEMS = documented(401, 403)
@@ -59,6 +64,18 @@ async def ready(given: Given) -> JSONResponse:
 async def verify_audit(given: Given) -> AuditVerdict:
     """Note `head` elsewhere: it is what a rewritten database can't reproduce."""
     return await asyncio.to_thread(given.ledger.audit.verify)
+
+
+@router.get("/v1/audit", summary="Read the audit chain", responses=PROBLEMS, dependencies=[RESPONDER])
+async def list_audit(
+    given: Given,
+    after: Annotated[int, Query(ge=0, description="Number of the last event you have.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    incident_id: Annotated[Name | None, Query(description="Events of this incident alone.")] = None,
+) -> list[AuditEvent]:
+    """Who did what, in its order; page on with `after`."""
+    read = partial(given.ledger.audit.events, after=after, limit=limit, incident_id=incident_id)
+    return await asyncio.to_thread(read)
 
 
 @router.get("/v1/refusals", summary="How often what was refused", responses=PROBLEMS, dependencies=[VIEWER])

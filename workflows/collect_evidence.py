@@ -94,7 +94,12 @@ class CollectEvidenceWorkflow:
             ports=start.accused_ports,
         )
         try:
-            return (await give(start.target, "find_intruders", order, Intruders)).processes
+            found = await give(start.target, "find_intruders", order, Intruders)
         except FailureError as error:
             self._problems.append(f"find_intruders: {reason_of(error)}")
             return ()
+        if found.attested_by != start.target.workload_id:
+            # What is named here may be ended: not on the word of somebody who merely reaches the queue.
+            self._problems.append(f"find_intruders: {start.target.name} did not sign its answer")
+            return ()
+        return found.processes

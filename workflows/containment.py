@@ -56,15 +56,32 @@ class Containments:
         self.fast_path_done = True
         await asyncio.gather(*(self._contain_by_route(target) for target in slow))
 
-    async def release(self, request: ReleaseRequest) -> None:
-        """Ask every child to let go."""
-        for child in self._children.values():
-            await child.signal("release", request)
+    async def release(self, request: ReleaseRequest) -> tuple[str, ...]:
+        """Have every child let go; once all have answered, returns what could not be released and why."""
+        for status in self._record.snapshot.targets:
+            if status.state in HELD:
+                self._record.set_target(status.model_copy(update={"release_problem": ""}))
+                await self._children[status.workload.workload_id].signal("release", request)
+        await workflow.wait_condition(lambda: not any(_unanswered(t) for t in self._record.snapshot.targets))
+        failed = (t for t in self._record.snapshot.targets if t.release_problem)
+        return tuple(f"{t.workload.name} was not released: {t.release_problem}" for t in failed)
 
     async def corroborate(self) -> bool | None:
         """Ask the SIEM once; None where it can't say."""
         if not self._start.siem_configured:
             return None
+        try:
+            found = await self._ask_siem()
+        except FailureError as error:
+            # A SIEM that is away must not end the incident: people decide instead.
+            found = Corroboration(found=None, reason=reason_of(error))
+        said = {True: "The SIEM holds", False: "The SIEM does not hold", None: "Nobody could confirm"}[found.found]
+        summary = f"{said} the events of the alert. {found.reason}".strip()
+        self._record.update(corroborated=found.found)
+        self._record.note("corroborated", summary, hits=found.hits)
+        return found.found
+
+    async def _ask_siem(self) -> Corroboration:
         found: Corroboration = await workflow.execute_activity(
             "corroborate_alert",
             CorroborateAlert(incident_id=self._start.incident_id, received=self._start.alerts.first),
@@ -72,11 +89,7 @@ class Containments:
             start_to_close_timeout=timedelta(seconds=10),
             retry_policy=RetryPolicy(maximum_attempts=3),
         )
-        said = {True: "The SIEM holds", False: "The SIEM does not hold", None: "Nobody could confirm"}[found.found]
-        summary = f"{said} the events of the alert. {found.reason}".strip()
-        self._record.update(corroborated=found.found)
-        self._record.note("corroborated", summary, hits=found.hits)
-        return found.found
+        return found
 
     @property
     def held(self) -> bool:
@@ -150,3 +163,7 @@ class Containments:
         self._children[target.workload_id] = await workflow.start_child_workflow(
             "ContainTargetWorkflow", start, id=child_id, parent_close_policy=workflow.ParentClosePolicy.ABANDON
         )
+
+
+def _unanswered(status: TargetStatus) -> bool:
+    return status.state in HELD and not status.release_problem

@@ -16,6 +16,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.contracts.host import ProcessRef
     from activities.contracts.incident import (
         AlertBatch,
         CloseRequest,
@@ -48,6 +49,7 @@ class IncidentWorkflow:
         self._record = IncidentRecord(start)
         self._counted_to = max(start.alerts.ids)
         self._close: CloseRequest | None = None
+        self._intruders: dict[str, tuple[ProcessRef, ...]] = {}
         answered = start.playbook is not None and bool(start.targets)
         self._containments = (
             Containments(start, start.playbook, self._record) if answered and start.playbook else None
@@ -87,10 +89,11 @@ class IncidentWorkflow:
     @workflow.signal
     def target_changed(self, status: TargetStatus) -> None:
         """A child tells where its target stands."""
+        known = next((t for t in self._record.snapshot.targets if t.workload == status.workload), None)
         self._record.set_target(status)
-        proof = f", {status.proof.verdict}" if status.proof else ""
-        reason = f": {status.reason}" if status.reason else ""
-        self._record.note(f"target-{status.state}", f"{status.workload.name} is {status.state}{proof}{reason}.")
+        # A lease that is renewed every few minutes is no news for the timeline.
+        if known is None or _in_words(known) != _in_words(status):
+            self._record.note(f"target-{status.state}", _in_words(status))
 
     @workflow.signal
     def gate_changed(self, status: GateStatus) -> None:
@@ -102,9 +105,11 @@ class IncidentWorkflow:
         """Lift the isolation of every target; returns when each is released or has failed to be."""
         self._record.note("release-requested", request.reason, actor=request.actor)
         if self._containments is not None:
-            containments = self._containments
-            await containments.release(request)
-            await workflow.wait_condition(lambda: not containments.held)
+            problems = await self._containments.release(request)
+            if problems:
+                raise ApplicationError(
+                    "; ".join(problems), "Look at its agent, then ask again.", type="release-failed"
+                )
         return self._record.snapshot
 
     @release.validator
@@ -187,6 +192,7 @@ class IncidentWorkflow:
         collected: CollectResult = await workflow.execute_child_workflow(
             "CollectEvidenceWorkflow", collect, id=child_id, result_type=CollectResult
         )
+        self._intruders[target.workload_id] = collected.intruders
         return collected
 
     async def _remediate(self, playbook: Playbook) -> None:
@@ -198,7 +204,7 @@ class IncidentWorkflow:
                 incident_id=self._start.incident_id,
                 target=target,
                 remediate=playbook.remediate,
-                intruders=self._record.snapshot.intruders,
+                intruders=self._intruders.get(target.workload_id, ()),
             )
             child_id = f"{workflow.info().workflow_id}.remediate.{target.workload_id}"
             try:
@@ -217,7 +223,7 @@ class IncidentWorkflow:
             return
         if playbook.release.when == "remediated" and self._record.snapshot.remediation.startswith("done"):
             await containments.release(ReleaseRequest(actor="playbook", reason="remediation is confirmed"))
-        else:
+        if containments.held:
             self._record.update(waiting_for="release by a person")
         await workflow.wait_condition(lambda: not containments.held)
 
@@ -249,3 +255,9 @@ class IncidentWorkflow:
         except asyncio.TimeoutError:
             workflow.logger.info("the first order is still under way; recording starts")
         await self._record.keep_writing()
+
+
+def _in_words(status: TargetStatus) -> str:
+    proof = f", {status.proof.verdict}" if status.proof else ""
+    reason = f": {status.reason}" if status.reason else ""
+    return f"{status.workload.name} is {status.state}{proof}{reason}."

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.incident import (
@@ -20,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         TargetStatus,
     )
 
+RETRY_INTERVAL = timedelta(seconds=10)
 Detail = str | int | float | bool | None
 
 
@@ -114,11 +116,21 @@ class IncidentRecord:
     async def _write(self) -> None:
         events, self._events, self._dirty, self._writing = tuple(self._events), [], False, True
         self._written += 1
-        await workflow.execute_activity(
-            "record_incident",
-            RecordIncident(sequence=self._written, snapshot=self.snapshot, events=events),
-            start_to_close_timeout=timedelta(seconds=20),
-            # The ledger may be away for long; nothing that happened is ever given up.
-            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
-        )
+        record = RecordIncident(sequence=self._written, snapshot=self.snapshot, events=events)
+        while not await self._brought(record):
+            await workflow.sleep(RETRY_INTERVAL)
         self._writing = False
+
+    async def _brought(self, record: RecordIncident) -> bool:
+        """The ledger may be away for long, or refuse until somebody repairs it: nothing is ever given up."""
+        try:
+            await workflow.execute_activity(
+                "record_incident",
+                record,
+                start_to_close_timeout=timedelta(seconds=20),
+                retry_policy=RetryPolicy(maximum_interval=RETRY_INTERVAL),
+            )
+        except ActivityError:
+            workflow.logger.exception("the ledger refuses write %d", record.sequence)
+            return False
+        return True

@@ -1,9 +1,11 @@
 """nftables as the agent sees it: list the ruleset, apply a batch as one transaction.
 
-Owns the process that holds libnftables (see `nft_server`) and its errors. Never knows what a rule means.
+Owns the `nft` processes and their errors. Two of them always wait for their input, because starting is most of what
+the command costs: with one that waits, rules are active 3 ms after the batch was handed over, with one that has to be
+started 10 ms (measured, docs/adr/0002). Never knows what a rule means.
 
     nft = Nft()
-    nft.start()                      # optional: the first batch then finds it warm
+    nft.start()                      # optional: the first batch then finds one waiting
     nft.apply(change.commands)       # all of it or nothing
     nft.list_ruleset()               # -> [{"table": {...}}, {"chain": {...}}, ...]
 """
@@ -11,51 +13,53 @@ Owns the process that holds libnftables (see `nft_server`) and its errors. Never
 import contextlib
 import json
 import os
-import select
 import subprocess
-import sys
 import threading
-import time
+from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
-from activities.host.nft_server import ANSWER, LENGTH
 from playbooks.nftables import NftCommand
 from segmentation.errors import FirebreakError
 
 PERMISSIONS = ("CAP_NET_ADMIN",)
-_SERVER = Path(__file__).with_name("nft_server.py")
+_COMMAND = ("nft", "-j", "-f", "-")
 _LIST: tuple[NftCommand, ...] = ({"list": {"ruleset": None}},)
+# One to look, one to act: an isolation needs both within a few milliseconds.
+_WAITING = 2
 
 
 class NftRefused(FirebreakError):
-    """The kernel or libnftables refused a batch; nothing of it was applied."""
+    """The kernel or nft refused a batch; nothing of it was applied."""
 
     code: ClassVar[str] = "nft-refused"
 
 
 class NftUnavailable(FirebreakError):
-    """libnftables could not be reached, ended or hung."""
+    """nft could not be started, ended by a signal or hung."""
 
     code: ClassVar[str] = "nft-unavailable"
     retryable: ClassVar[bool] = True
 
 
 class Nft:
-    """A warm libnftables; safe for the threads of one agent.
+    """nft processes ahead of their need; safe for the threads of one agent.
 
-    It works in the network namespace of the thread that first uses it.
+    They work in the network namespace of the thread that first uses it.
     """
 
     def __init__(self, timeout_seconds: float = 15.0) -> None:
         self._timeout_seconds = timeout_seconds
-        self._lock = threading.Lock()
-        self._server: subprocess.Popen[bytes] | None = None
+        self._waiting: deque[subprocess.Popen[bytes]] = deque()
+        self._closed = threading.Event()
+        # One thread starts them all, and keeps the namespace in which it was started itself.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nft")
 
     def start(self) -> None:
-        """Have the process ready before the first batch; raises NftUnavailable where it can't run."""
+        """Have processes waiting before the first batch; raises NftUnavailable where nft can't run."""
         self.list_ruleset()
+        self._starter.submit(self._refill).result()
 
     def apply(self, commands: Sequence[NftCommand]) -> None:
         """Apply a batch: all of it or nothing, active when this returns.
@@ -72,77 +76,70 @@ class Nft:
         try:
             objects: list[dict[str, Any]] = json.loads(output)["nftables"]
         except (ValueError, KeyError, TypeError) as error:
-            raise NftUnavailable(
-                f"libnftables listed the ruleset as something else than JSON: {error}."
-            ) from error
+            raise NftUnavailable(f"nft listed the ruleset as something else than JSON: {error}.") from error
         return [entry for entry in objects if "metainfo" not in entry]
 
     def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            self._end()
+        """End the processes that wait."""
+        self._closed.set()
+        self._starter.shutdown()
+        for process in self._waiting:
+            _end(process)
+        self._waiting.clear()
 
     def _run(self, commands: Sequence[NftCommand]) -> bytes:
-        request = json.dumps({"nftables": list(commands)}).encode()
-        with self._lock:
-            try:
-                status, output, errors = self._exchange(request)
-            except (OSError, EOFError, TimeoutError) as error:
-                raise NftUnavailable(
-                    f"libnftables did not answer: {error}{self._end()}.",
-                    hint="Is libnftables.so.1 installed (Debian: nftables), CAP_NET_ADMIN granted?",
-                ) from error
-        if status != 0:
+        process = self._take()
+        try:
+            # Closing the netlink socket waits for an RCU grace period, so nft ends some 10 ms after its rules act.
+            output, errors = process.communicate(_batch(commands), timeout=self._timeout_seconds)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            _end(process)
+            raise NftUnavailable(f"nft hung or broke off over a batch of {len(commands)}: {error}.") from error
+        finally:
+            if not self._closed.is_set():
+                self._starter.submit(self._refill)
+        if process.returncode < 0:
+            raise NftUnavailable(f"nft was ended by signal {-process.returncode}.")
+        if process.returncode > 0:
             reason = errors.decode(errors="replace").splitlines()[:1]
             raise NftRefused(f"nftables refused a batch of {len(commands)}: {''.join(reason)[:500]}")
         return output
 
-    def _exchange(self, request: bytes) -> tuple[int, bytes, bytes]:
-        server = self._running()
-        if server.stdin is None or server.stdout is None:
-            raise EOFError("it has no pipes")
-        server.stdin.write(LENGTH.pack(len(request)) + request)
-        deadline = time.monotonic() + self._timeout_seconds
-        source = server.stdout.fileno()
-        status, output, errors = ANSWER.unpack(_read(source, ANSWER.size, deadline))
-        return status, _read(source, output, deadline), _read(source, errors, deadline)
+    def _take(self) -> subprocess.Popen[bytes]:
+        """One that waits, or a new one where none does."""
+        with contextlib.suppress(IndexError):
+            while True:
+                process = self._waiting.popleft()
+                if process.poll() is None:
+                    return process
+                _end(process)
+        return self._starter.submit(_spawn).result()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._server is None or self._server.poll() is not None:
-            self._end()
-            self._server = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SERVER)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                process_group=0,  # Ctrl-C on the agent must not end it before the agent is done
-            )
-        return self._server
-
-    def _end(self) -> str:
-        """End the process; how it had ended by itself, in words for an error."""
-        server, self._server = self._server, None
-        if server is None:
-            return ""
-        server.kill()
-        for pipe in (server.stdin, server.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        return f" (its process ended with {server.wait()})"
+    def _refill(self) -> None:
+        while len(self._waiting) < _WAITING and not self._closed.is_set():
+            self._waiting.append(_spawn())
 
 
-def _read(source: int, size: int, deadline: float) -> bytes:
-    """Exactly `size` bytes; raises EOFError or TimeoutError."""
-    poller = select.poll()
-    poller.register(source, select.POLLIN)
-    parts: list[bytes] = []
-    while size > 0:
-        if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise TimeoutError("it hung")
-        part = os.read(source, min(size, 1 << 20))
-        if not part:
-            raise EOFError("it ended")
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+def _spawn() -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    try:
+        # A group of its own: Ctrl-C on the agent must not end it before the agent is done with it.
+        process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
+        with contextlib.suppress(PermissionError):
+            # On a busy host the cut must not wait for its turn behind the intruder's own load.
+            os.setpriority(os.PRIO_PROCESS, process.pid, -20)
+        return process
+    except OSError as error:
+        raise NftUnavailable(
+            f"nft could not be started: {error}.", hint="Install it (Debian: nftables), with /usr/sbin on the PATH."
+        ) from error
+
+
+def _batch(commands: Sequence[NftCommand]) -> bytes:
+    return json.dumps({"nftables": list(commands)}).encode()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    with contextlib.suppress(OSError):
+        process.communicate()

@@ -9,6 +9,7 @@ whole database can rewrite the chain as well: note the head elsewhere to find th
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +36,19 @@ class AuditEntry(Frozen):
     body: dict[str, Any]
     incident_id: str | None = None
     at: AwareDatetime | None = None
+
+
+class AuditEvent(Frozen):
+    """One event of the chain as it is kept."""
+
+    seq: int
+    at: AwareDatetime
+    kind: str
+    actor: str
+    incident_id: str | None
+    body: Body
+    prev_hash: str
+    hash: str
 
 
 class AuditVerdict(Frozen):
@@ -69,6 +83,15 @@ class AuditChain:
             head = str(row["hash"])
         write_state(connection, HEAD, f"{seq}:{head}")
         return head
+
+    def events(self, *, after: int = 0, limit: int = 100, incident_id: str | None = None) -> list[AuditEvent]:
+        """Events in their order, those behind number `after`; at most `limit`."""
+        query = select(audit_events).where(audit_events.c.seq > after).order_by(audit_events.c.seq).limit(limit)
+        if incident_id is not None:
+            query = query.where(audit_events.c.incident_id == incident_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [AuditEvent(**{**row, "body": json.loads(row["body"])}) for row in rows]
 
     def verify(self) -> AuditVerdict:
         """Recompute the whole chain."""

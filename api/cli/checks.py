@@ -56,6 +56,23 @@ def send(
     say(f"{answer['incident_id']}: {answer['status']}, {answer['alerts']} alert(s) counted.")
 
 
+@audit.command("list")
+def list_events(
+    context: typer.Context,
+    incident: Annotated[str | None, typer.Option(help="Events of this incident alone.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Number of the last event you have.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Read the audit chain: who did what, in its order."""
+    events = api(context).get("/v1/audit", after=after, limit=limit, incident_id=incident)
+    if as_json:
+        print_json(events)
+        return
+    rows = [(e["seq"], e["at"], e["kind"], e["actor"], e["incident_id"] or "") for e in events]
+    print_table(("#", "time (UTC)", "what", "who", "incident"), rows, empty="Nothing has happened yet.")
+
+
 @audit.command("verify")
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
     """Recompute the audit chain. Note its head elsewhere: a rewritten chain has another."""

@@ -109,6 +109,7 @@ class Agent:
 
     def _verbs(self) -> list[Callable[..., Any]]:
         killswitch = HostKillswitch(self._host.workload_id, self._journal, self._nft, self._watcher)
+        self._closing.callback(killswitch.close)
         facts = HostFacts.read(self._host.workload_id, self._host.name)
         uploader = VaultUploader(self._http, self._identity.api_url, self._host.workload_id, self._key)
         evidence = HostEvidence(self._recorder, EvidenceSender(facts, uploader), VolatileCollector(facts))

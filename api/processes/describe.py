@@ -6,6 +6,7 @@ Owns resolution before the start, so that no activity stands between the alert a
 from collections.abc import Callable, Sequence
 
 from activities.contracts.incident import AlertBatch, IncidentStart
+from activities.ledger.correlation import accused
 from activities.ledger.intake import PendingBatch
 from playbooks.alerts import Alert
 from playbooks.host_isolation import LifelineEndpoint
@@ -53,7 +54,6 @@ class Describer:
 
 
 def targets_of(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
-    """The one workload that an alert accuses; none if it names nobody we know, or more than one by an ambiguous name."""
-    addresses = [str(ip) for ip in (*alert.host.ip, *filter(None, [alert.source.ip]))]
-    found = inventory.resolve((alert.host.id or "", alert.host.name or ""), addresses)
+    """The one workload that an alert accuses; none if it names nobody we know, or more than one."""
+    found = accused(alert, inventory)
     return found if len(found) == 1 else ()

@@ -4,12 +4,13 @@ Everything between the fakes is the product's: codecs with keys, guard, journal,
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+import contextlib
 from pathlib import Path
 from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
@@ -52,7 +53,7 @@ class Case:
         self.fakes = {name: FakeHost(host, self.network) for name, host in self.hosts.items()}
         self.client = with_converter(client, control_converter(SEAL, CONTROL, public_host_key))
         self._folder = folder
-        self._closing = AsyncExitStack()
+        self._closing = contextlib.AsyncExitStack()
 
     @property
     def web(self) -> FakeHost:
@@ -73,7 +74,8 @@ class Case:
     async def end_workflows(self) -> None:
         """End what is open: a lease would go on being renewed while other tests run."""
         async for execution in self.client.list_workflows(f'TaskQueue = "{self.queue}" AND CloseTime is null'):
-            await self.client.get_workflow_handle(execution.id).terminate("the test is over")
+            with contextlib.suppress(RPCError):  # it may have ended meanwhile
+                await self.client.get_workflow_handle(execution.id).terminate("the test is over")
 
     async def work(self, runner: SandboxedWorkflowRunner | None = None, **options: Any) -> Worker:
         """Start the control worker."""

@@ -75,7 +75,7 @@ async def test_an_incident_goes_through_every_stage_in_order(case: Case) -> None
     assert final.report_uri == "file:///vault/report.html"
     # What a child says by signal may come while the incident has gone on to the next stage.
     stages = list(dict.fromkeys(event.stage for event in case.desk.timeline))
-    assert stages == ["detect", "contain", "forensics", "release", "learn", "closed"]
+    assert stages == ["detect", "triage", "contain", "forensics", "release", "learn", "closed"]
     assert (await kinds(handle))[-1] == "WORKFLOW_EXECUTION_COMPLETED"
 
 

@@ -59,7 +59,7 @@ async def test_the_timeline_tells_the_life_of_a_gate_once(case: Case) -> None:
         "gate-closed",
     ]
     decision = next(event for event in case.desk.timeline if event.kind == "decision")
-    assert (decision.actor, decision.details["verdict"]) == ("user:ana", "approve")
+    assert (decision.actor, decision.details["verdict"]) == ("ana", "approve")
 
 
 async def test_one_denial_ends_the_gate_and_evidence_is_collected_all_the_same(case: Case) -> None:
@@ -134,7 +134,7 @@ async def test_a_plan_that_the_host_has_outgrown_is_not_applied(case: Case) -> N
     status = await case.target("failed")
 
     assert case.web.applied == 0
-    assert status.reason == "The plan for web has changed."
+    assert status.reason .startswith("The plan for web has changed.")
 
 
 async def test_a_protected_target_needs_break_glass(case: Case) -> None:

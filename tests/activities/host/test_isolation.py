@@ -276,12 +276,16 @@ def test_every_plan_is_one_that_nft_accepts_and_reads_back(web: Agent, intent: I
 
 def test_an_order_that_failed_before_its_change_can_be_given_again(lab: Lab, web: Agent) -> None:
     before = web.observe()
-    assert web.nft._server is not None
+    web.inside(web.nft.start)
     web.nft._timeout_seconds = 0.2
-    os.kill(web.nft._server.pid, signal.SIGSTOP)
+    hung = list(web.nft._waiting)
+    for process in hung:
+        os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(NftUnavailable):
         web.isolate(order_id="order-b")
     web.nft._timeout_seconds = 15
+    for process in hung:
+        process.kill()
     assert connects(lab["web"], lab["app"].ipv4, APP_PORT)
     again = web.isolate(order_id="order-b")
     assert (again.already_standing, again.read_back, again.observation) == (False, True, before)
