@@ -18,12 +18,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from activities.host.kernel_events import is_ready, parse
+from activities.host.kernel_events import is_attaching, parse
 from activities.host.observe import own_netns
+from activities.host.rehearsal import Rehearsal
 
 PERMISSIONS = ("CAP_BPF", "CAP_PERFMON", "CAP_DAC_READ_SEARCH", "CAP_SYS_NICE")
 State = Literal["off", "starting", "running", "failed"]
@@ -33,17 +35,22 @@ _DROP_REASON = re.compile(r'\{ (\d+), "NETFILTER_DROP" \}')
 # bpftrace 0.17 always tries to raise this limit and complains where it can't; BPF memory has not counted
 # against it since Linux 5.11.
 _HARMLESS = re.compile(r"RLIMIT_MEMLOCK")
-_LONGEST_NAME = "128"
+_LONGEST_NAME = 128
 _READ_BYTES = 1 << 16
-_BATCH_SECONDS = 0.02
+_BATCH_SECONDS, _REHEARSAL_SECONDS = 0.02, 0.05
 
 
 class KernelEvents:
     """One bpftrace with every program that this kernel takes. `start` and `stop` belong to one thread."""
 
-    def __init__(self, folder: Path, on_documents: Callable[[Sequence[Document]], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_documents: Callable[[Sequence[Document]], None],
+        sources: Traversable = files("activities.host").joinpath("bpftrace"),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder, self._on_documents = folder, on_documents
+        self._folder, self._on_documents, self._sources = folder, on_documents, sources
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
@@ -72,7 +79,8 @@ class KernelEvents:
         number = _drop_reason()
         if number is None:
             self._left_out = "denials left out: the kernel names no drop reason NETFILTER_DROP"
-        self.programs = ("connections", "executions", *(() if self._left_out else ("denials",)))
+        # First and last are what the rehearsal sees, so that whatever is between them is attached too.
+        self.programs = ("connections", *(() if self._left_out else ("denials",)), "executions")
         self._ready.clear()
         self._problem = ""
         try:
@@ -103,43 +111,63 @@ class KernelEvents:
 
     def _spawn(self, drop_reason: int) -> None:
         program = self._folder / "program.bt"
-        sources = files("activities.host").joinpath("bpftrace")
-        program.write_text("\n".join(sources.joinpath(f"{name}.bt").read_text() for name in self.programs))
+        parts = (self._sources.joinpath(f"{name}.bt").read_text() for name in self.programs)
+        program.write_text("\n".join(parts), encoding="utf-8")
         bpftrace = ("bpftrace", "-f", "json", str(program), str(own_netns()), str(drop_reason))
         # Compiling takes a second of CPU: everything else on this host goes first.
         self.command = ("nice", "-n", "10", "setpriv", "--pdeathsig", "KILL", "--", *bpftrace)
+        rehearsal = Rehearsal(self._folder, _LONGEST_NAME)
+        try:
+            self._process = self._popen()
+        except OSError:
+            rehearsal.close()
+            raise
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process, rehearsal), name="bpftrace", daemon=True
+        )
+        self._reader.start()
+
+    def _popen(self) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as stderr:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=os.environ | {"BPFTRACE_STRLEN": _LONGEST_NAME},
+                env=os.environ | {"BPFTRACE_STRLEN": str(_LONGEST_NAME)},
                 start_new_session=True,
             )
-        output = cast("BufferedReader", self._process.stdout)
-        self._reader = threading.Thread(target=self._read, args=(output,), name="bpftrace", daemon=True)
-        self._reader.start()
 
-    def _read(self, output: BufferedReader) -> None:
-        rest = b""
+    def _read(self, process: subprocess.Popen[bytes], rehearsal: Rehearsal) -> None:
+        with contextlib.closing(rehearsal):
+            self._read_all(process, rehearsal)
+
+    def _read_all(self, process: subprocess.Popen[bytes], rehearsal: Rehearsal) -> None:
+        output, rest = cast("BufferedReader", process.stdout), b""
         while chunk := output.read1(_READ_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
             boot_ns = _boot_ns()
-            if any(map(is_ready, lines)):
-                self._get_ready()
+            if any(map(is_attaching, lines)):
+                arguments = (process, rehearsal)
+                threading.Thread(target=self._rehearse, args=arguments, name="rehearsal", daemon=True).start()
             documents = [document for line in lines if line and (document := parse(line, boot_ns))]
+            if not self._ready.is_set():
+                documents = [document for document in documents if not rehearsal.witness(document)]
             if documents:
                 self._on_documents(documents)
             # bpftrace writes line by line: to be woken for each would cost more than to read it.
             time.sleep(_BATCH_SECONDS)
 
-    def _get_ready(self) -> None:
-        """The compiling is done: from here on it must keep up with what happens, however busy the host is."""
-        if self._process is not None:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)
-        self._ready.set()
+    def _rehearse(self, process: subprocess.Popen[bytes], rehearsal: Rehearsal) -> None:
+        """Compiled: from here on it must keep up with a busy host. Then prove that it sees what happens."""
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, 0)
+        while process.poll() is None and not rehearsal.done:
+            rehearsal.perform()
+            time.sleep(_REHEARSAL_SECONDS)
+        rehearsal.close()
+        if rehearsal.done:
+            self._ready.set()
 
     def _reap(self, timeout: float) -> None:
         if self._process is None:

@@ -23,7 +23,7 @@ _OWNED = frozenset({"SYN_SENT", "LISTEN"})
 _ESCAPE = re.compile(rb"\\(?:uffffff([89a-f][0-9a-f])|.)", re.DOTALL)
 _SIGN_EXTENDED = rb"\uffffff"
 _MAPPED = "::ffff:"
-_READY = "attached_probes"
+_ATTACHING = b'{"type": "attached_probes"'
 
 
 def parse(line: bytes, boot_ns: int) -> Document | None:
@@ -39,9 +39,9 @@ def parse(line: bytes, boot_ns: int) -> Document | None:
         return {"event": "unreadable", "line": line[:512].decode("ascii", "backslashreplace")}
 
 
-def is_ready(line: bytes) -> bool:
-    """Whether the line says that every probe is attached."""
-    return line.startswith(b'{"type": "' + _READY.encode())
+def is_attaching(line: bytes) -> bool:
+    """Whether the line says that the programs are compiled and about to be attached."""
+    return line.startswith(_ATTACHING)
 
 
 def lost(document: Document) -> int:

@@ -16,9 +16,9 @@ import os
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ClassVar, TypeVar
 
 from playbooks.nftables import NftCommand
 from segmentation.errors import FirebreakError
@@ -28,6 +28,7 @@ _COMMAND = ("nft", "-j", "-f", "-")
 _LIST: tuple[NftCommand, ...] = ({"list": {"ruleset": None}},)
 # One to look, one to act: an isolation needs both within a few milliseconds.
 _WAITING = 2
+T = TypeVar("T")
 
 
 class NftRefused(FirebreakError):
@@ -52,14 +53,13 @@ class Nft:
     def __init__(self, timeout_seconds: float = 15.0) -> None:
         self._timeout_seconds = timeout_seconds
         self._waiting: deque[subprocess.Popen[bytes]] = deque()
-        self._closed = threading.Event()
-        # One thread starts them all, and keeps the namespace in which it was started itself.
-        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nft")
+        self._lock = threading.Lock()
+        self._starter: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
         """Have processes waiting before the first batch; raises NftUnavailable where nft can't run."""
         self.list_ruleset()
-        self._starter.submit(self._refill).result()
+        self._in_starter(self._refill).result()
 
     def apply(self, commands: Sequence[NftCommand]) -> None:
         """Apply a batch: all of it or nothing, active when this returns.
@@ -80,12 +80,13 @@ class Nft:
         return [entry for entry in objects if "metainfo" not in entry]
 
     def close(self) -> None:
-        """End the processes that wait."""
-        self._closed.set()
-        self._starter.shutdown()
-        for process in self._waiting:
-            _end(process)
-        self._waiting.clear()
+        """End the processes that wait; another batch would start new ones."""
+        with self._lock:
+            starter, self._starter = self._starter, None
+        if starter is not None:
+            starter.shutdown()
+        while self._waiting:
+            _end(self._waiting.popleft())
 
     def _run(self, commands: Sequence[NftCommand]) -> bytes:
         process = self._take()
@@ -96,8 +97,7 @@ class Nft:
             _end(process)
             raise NftUnavailable(f"nft hung or broke off over a batch of {len(commands)}: {error}.") from error
         finally:
-            if not self._closed.is_set():
-                self._starter.submit(self._refill)
+            self._in_starter(self._refill)
         if process.returncode < 0:
             raise NftUnavailable(f"nft was ended by signal {-process.returncode}.")
         if process.returncode > 0:
@@ -113,11 +113,18 @@ class Nft:
                 if process.poll() is None:
                     return process
                 _end(process)
-        return self._starter.submit(_spawn).result()
+        return self._in_starter(_spawn).result()
 
     def _refill(self) -> None:
-        while len(self._waiting) < _WAITING and not self._closed.is_set():
+        while len(self._waiting) < _WAITING:
             self._waiting.append(_spawn())
+
+    def _in_starter(self, work: Callable[[], T]) -> Future[T]:
+        """In the one thread that starts them all; it keeps the namespace of whoever needed it first."""
+        with self._lock:
+            if self._starter is None:
+                self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nft")
+            return self._starter.submit(work)
 
 
 def _spawn() -> subprocess.Popen[bytes]:

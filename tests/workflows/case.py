@@ -5,12 +5,14 @@ Everything between the fakes is the product's: codecs with keys, guard, journal,
 
 import asyncio
 import contextlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
@@ -173,6 +175,18 @@ class Case:
         """Wait for the end of the incident."""
         handle = self.client.get_workflow_handle_for(IncidentWorkflow.run, workflow_id(self.incident_id))
         return await asyncio.wait_for(handle.result(), seconds)
+
+
+class LongCase(Case):
+    """An incident on a server on which hours pass in no time; such a server lists no workflows and starts none eagerly."""
+
+    def __init__(self, environment: WorkflowEnvironment, folder: Path) -> None:
+        super().__init__(environment.client, folder, "long")
+        self._environment = environment
+
+    async def let_pass(self, **duration: float) -> None:
+        """Let time pass: `minutes=5`."""
+        await self._environment.sleep(timedelta(**duration))
 
 
 def decision_on(

@@ -14,7 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.orders.codec import control_converter
 from api.processes.embedded import find_program, temporal_program, temporal_ready
 from tests.histories.keys import CONTROL, SEAL, public_host_key
-from tests.workflows.case import Case
+from tests.workflows.case import Case, LongCase
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
 
 
 @pytest.fixture
-async def long_case(skipping: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Case]:
-    """An incident on the server that skips time; `skipping.sleep` lets it pass."""
-    async with Case(skipping.client, tmp_path, "long") as made:
+async def long_case(skipping: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[LongCase]:
+    """An incident on the server that skips time."""
+    async with LongCase(skipping, tmp_path) as made:
         yield made

@@ -131,6 +131,7 @@ class FakeHost:
         standing = order.change.table in self.tables
         self.tables[order.change.table] = order.change
         self.applied += not standing
+        await self._answer()
         return Renewed(until=datetime.now(UTC) + timedelta(seconds=order.lease_seconds), standing=standing)
 
     @activity.defn

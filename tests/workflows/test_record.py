@@ -3,7 +3,6 @@
 import asyncio
 
 from activities.contracts.incident import AlertBatch
-from activities.ledger.errors import LedgerUnusable
 from tests.workflows.case import Case
 from tests.workflows.cast import batch
 from workflows.incident import IncidentWorkflow
@@ -75,14 +74,3 @@ async def test_a_ledger_that_is_away_loses_nothing(case: Case) -> None:
 
     assert case.desk.kinds[:3] == ["alert-received", "triaged", "isolation-applied"]
     assert [r.sequence for r in case.desk.records] == list(range(1, len(case.desk.records) + 1))
-
-
-async def test_a_ledger_that_refuses_for_good_is_asked_again_all_the_same(case: Case) -> None:
-    case.desk.troubles["record_incident"] = LedgerUnusable("the schema is newer than this version")
-    await case.play()
-    async with asyncio.timeout(10):
-        while case.desk.calls.count("record_incident") < 2:
-            await asyncio.sleep(0.05)
-
-    del case.desk.troubles["record_incident"]
-    assert (await case.target("isolated")).state == "isolated"

@@ -286,6 +286,7 @@ def test_an_order_that_failed_before_its_change_can_be_given_again(lab: Lab, web
     web.nft._timeout_seconds = 15
     for process in hung:
         process.kill()
+        process.wait()
     assert connects(lab["web"], lab["app"].ipv4, APP_PORT)
     again = web.isolate(order_id="order-b")
     assert (again.already_standing, again.read_back, again.observation) == (False, True, before)

@@ -1,7 +1,9 @@
 """Kernel events of a host: its own, all of them, and nobody else's."""
 
 import json
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from activities.contracts.evidence import CollectedItem
+from activities.host import ebpf
 from tests.activities.host_evidence.hosts import RECORDER, Agent, Host
 
 pytestmark = pytest.mark.lab
@@ -127,6 +130,22 @@ def test_flood_of_executions_is_counted_not_kept(hosts: Hosts, agent: Agent) -> 
     skipped = sum(e["count"] for e in seen if e["event"] == "skipped" and e["kind"] == "execution")
     assert kept < 1501 or not skipped
     assert kept + skipped == pytest.approx(1501, abs=40)
+
+
+def test_program_that_the_kernel_does_not_take_is_left_out_and_named(tmp_path: Path) -> None:
+    programs = shutil.copytree(Path(ebpf.__file__).parent / "bpftrace", tmp_path / "programs")
+    (programs / "denials.bt").write_text("tracepoint:skb:no_such_tracepoint { }")
+    seen: list[dict[str, Any]] = []
+    kernel_events = ebpf.KernelEvents(tmp_path / "state", seen.extend, programs)
+    kernel_events.start()
+    assert not kernel_events.wait_until_running(30)
+    assert "no_such_tracepoint" in kernel_events.reason
+    kernel_events.retry()
+    assert kernel_events.wait_until_running(30)
+    assert kernel_events.reason.startswith("denials left out: ")
+    subprocess.run(("/usr/bin/true",), check=True)
+    kernel_events.stop()
+    assert "/usr/bin/true" in [event.get("file") for event in seen], "the others go on"
 
 
 def test_host_without_tracing_goes_on_without_events(hosts: Hosts, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from activities.host.kernel_events import is_ready, lost, parse
+from activities.host.kernel_events import is_attaching, lost, parse
 
 BOOT_NS = 1_795_337_000_000_000_000
 
@@ -83,7 +83,7 @@ def test_line_that_can_not_be_read_is_kept_as_it_came(raw: bytes) -> None:
     assert event == {"event": "unreadable", "line": raw.decode()}
 
 
-def test_readiness_is_no_event() -> None:
+def test_what_bpftrace_says_of_itself_is_no_event() -> None:
     ready = b'{"type": "attached_probes", "data": {"probes": 4}}'
-    assert is_ready(ready)
+    assert is_attaching(ready)
     assert parse(ready, BOOT_NS) is None
