@@ -58,9 +58,7 @@ def check_own(claim: UploadClaim, host_id: str) -> None:
         Forbidden: it speaks for another.
     """
     if claim.host_id != host_id:
-        raise Forbidden(
-            f"Host {claim.host_id} speaks for host {host_id}.", hint="An agent speaks for its own host."
-        )
+        raise Forbidden(f"Host {claim.host_id} speaks for host {host_id}.", hint="An agent speaks for its own host.")
 
 
 def _target(request: Request) -> str:

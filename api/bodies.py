@@ -77,9 +77,7 @@ def check_media_type(content_type: str | None) -> None:
     """
     essence = (content_type or "application/json").partition(";")[0].strip().lower()
     if essence != "application/json" and not essence.endswith("+json"):
-        raise MediaTypeRefused(
-            "The body is not announced as JSON.", hint="Send Content-Type: application/json."
-        )
+        raise MediaTypeRefused("The body is not announced as JSON.", hint="Send Content-Type: application/json.")
 
 
 def check_utf8(body: bytes) -> str:
@@ -123,9 +121,7 @@ def _check_depth(body: bytes, max_depth: int) -> None:
         if first in b"[{":
             depth += 1
             if depth > max_depth:
-                raise NestedTooDeep(
-                    f"The body nests deeper than {max_depth} levels.", hint="Send a flatter document."
-                )
+                raise NestedTooDeep(f"The body nests deeper than {max_depth} levels.", hint="Send a flatter document.")
         elif first in b"]}":
             depth -= 1
 

@@ -123,9 +123,7 @@ def _labels(document: dict[str, Any]) -> Found:
     labels = document.get("labels")
     if labels is not None and not isinstance(labels, dict):
         return {"labels": ("/labels", labels)}
-    dotted = {
-        key.removeprefix("labels."): value for key, value in document.items() if key.startswith("labels.")
-    }
+    dotted = {key.removeprefix("labels."): value for key, value in document.items() if key.startswith("labels.")}
     kept = {key: _label(value) for key, value in ((labels or {}) | dotted).items()}
     return {"labels": ("/labels", kept)} if kept else {}
 

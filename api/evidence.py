@@ -29,9 +29,7 @@ REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-popups"
 )
-BYTES: Responses = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-}
+BYTES: Responses = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 HTML: Responses = {200: {"content": {"text/html": {}}}}
 PROBLEMS = documented(401, 403, 404, 422)
 router = APIRouter(tags=["evidence"], prefix="/v1/incidents/{incident_id}")
@@ -57,15 +55,11 @@ async def show_report(incident_id: IncidentId, given: Given) -> FileResponse:
     incident = await find_incident(given, incident_id)
     path = _inside(given.vault.root, incident.report_uri)
     if path is None or not path.is_file():
-        raise NotFound(
-            f"Incident {incident_id} has no report yet.", hint="It is written at the end of the incident."
-        )
+        raise NotFound(f"Incident {incident_id} has no report yet.", hint="It is written at the end of the incident.")
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
-@router.get(
-    "/evidence", summary="List the case's items and their custody", responses=PROBLEMS, dependencies=[VIEWER]
-)
+@router.get("/evidence", summary="List the case's items and their custody", responses=PROBLEMS, dependencies=[VIEWER])
 async def list_evidence(incident_id: IncidentId, given: Given) -> EvidenceList:
     """Items that could not be collected are listed too, with the reason."""
     await find_incident(given, incident_id)

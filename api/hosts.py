@@ -41,9 +41,7 @@ class JoinBody(Frozen):
     model_config = ConfigDict(json_schema_extra={"example": JOIN})
 
     workload: Workload
-    public_key: Annotated[Base64Bytes, AfterValidator(_ed25519)] = Field(
-        description="Ed25519, 32 bytes in base64."
-    )
+    public_key: Annotated[Base64Bytes, AfterValidator(_ed25519)] = Field(description="Ed25519, 32 bytes in base64.")
 
 
 class TemporalPlace(Frozen):
@@ -129,9 +127,7 @@ async def forget_host(host_id: HostId, given: Given, who: Admin) -> None:
     await asyncio.to_thread(given.ledger.audit.append, kind="host-forgotten", actor=who.actor, body=body)
 
 
-@router.post(
-    "/v1/join-tokens", status_code=201, summary="Make a join token", responses=documented(401, 403, 422)
-)
+@router.post("/v1/join-tokens", status_code=201, summary="Make a join token", responses=documented(401, 403, 422))
 async def create_join_token(body: JoinTokenBody, given: Given, who: Admin) -> JoinToken:
     """Shown this once."""
     lifetime = timedelta(seconds=body.lifetime_seconds)
@@ -149,9 +145,7 @@ async def create_join_token(body: JoinTokenBody, given: Given, who: Admin) -> Jo
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {
-                "application/json": {"schema": OrderRefusal.model_json_schema(), "example": ORDER_REFUSAL}
-            },
+            "content": {"application/json": {"schema": OrderRefusal.model_json_schema(), "example": ORDER_REFUSAL}},
         }
     },
 )
@@ -163,9 +157,7 @@ async def report_refusal(host_id: HostId, request: Request, given: Given, agent:
         refusal = OrderRefusal.model_validate_json(raw)
     except ValidationError as error:
         fields = tuple(fields_of(error))
-        raise BodyInvalid(
-            "The report is not of the expected form.", hint="See errors.", fields=fields
-        ) from None
+        raise BodyInvalid("The report is not of the expected form.", hint="See errors.", fields=fields) from None
     return Noted(hash=await asyncio.to_thread(_note_refusal, given, host_id, refusal))
 
 

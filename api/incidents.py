@@ -76,9 +76,7 @@ async def list_incidents(  # noqa: PLR0913 - each is one query parameter
     host: Annotated[str | None, Query(max_length=256, description="Name, id or address.")] = None,
     text: Annotated[str | None, Query(max_length=256, description="Part of title, rule, key or id.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, Query(max_length=512, description="next_cursor of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, Query(max_length=512, description="next_cursor of the page before.")] = None,
 ) -> Page:
     """Newest first."""
     wanted = IncidentFilter(status=status, stage=stage, min_severity=min_severity, host=host, text=text)

@@ -143,9 +143,7 @@ def _proven_id(source: Source, request: Request, text: str) -> str:
     # Without an id, the same bytes are the same message: a sender that tries again sends what it sent.
     webhook_id = request.headers.get("webhook-id") or "body-" + hashlib.sha256(text.encode()).hexdigest()
     if len(webhook_id) > MAX_ID:
-        raise WebhookIdInvalid(
-            f"webhook-id is longer than {MAX_ID} characters.", hint="Send a shorter unique id."
-        )
+        raise WebhookIdInvalid(f"webhook-id is longer than {MAX_ID} characters.", hint="Send a shorter unique id.")
     return webhook_id
 
 

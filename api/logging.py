@@ -83,7 +83,5 @@ def _rendering(log_format: str) -> list[Processor]:
         return [tidy, _TRACEBACKS, structlog.processors.JSONRenderer()]
     return [
         tidy,
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        ),
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback),
     ]

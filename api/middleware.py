@@ -44,9 +44,7 @@ class Surroundings:
                 await self._app(scope, body, answer.send)
             finally:
                 took = round((time.perf_counter() - began) * 1000, 2)
-                log.info(
-                    "request", method=scope["method"], path=_path(scope), status=answer.status, took_ms=took
-                )
+                log.info("request", method=scope["method"], path=_path(scope), status=answer.status, took_ms=took)
 
 
 class _Answer:

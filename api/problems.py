@@ -62,9 +62,7 @@ class Problem(BaseModel):
     code: str = Field(description="The last part of `type`; stable, for machines.")
     detail: str = Field(description="What was expected and what was found.")
     hint: str = Field(default="", description="What to do.")
-    errors: list[dict[str, str]] = Field(
-        default_factory=list, description="`pointer` and `detail` of each field."
-    )
+    errors: list[dict[str, str]] = Field(default_factory=list, description="`pointer` and `detail` of each field.")
 
 
 Responses = dict[int | str, dict[str, Any]]
@@ -107,9 +105,7 @@ def from_error(error: FirebreakError) -> JSONResponse:
     return problem(status, error.code, error.summary, hint=error.hint)
 
 
-def fields_of(
-    error: ValidationError | RequestValidationError, prefix: tuple[str, ...] = ()
-) -> list[FieldProblem]:
+def fields_of(error: ValidationError | RequestValidationError, prefix: tuple[str, ...] = ()) -> list[FieldProblem]:
     """What is wrong with which field, without the values that were sent."""
     return [
         FieldProblem(pointer((*prefix, *(str(part) for part in found["loc"]))), str(found["msg"])[:300])
@@ -144,9 +140,7 @@ async def _validation(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
     summary = "The request does not have the expected form."
-    return from_error(
-        BodyInvalid(summary, hint="See errors, and /openapi.json.", fields=tuple(fields_of(error)))
-    )
+    return from_error(BodyInvalid(summary, hint="See errors, and /openapi.json.", fields=tuple(fields_of(error))))
 
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
@@ -159,13 +153,9 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
 
 async def _ledger_away(_request: Request, error: Exception) -> JSONResponse:
     log.error("ledger is away", error=str(error))
-    return problem(
-        503, "ledger-away", "The ledger does not answer.", hint="Send it again; see firebreak doctor."
-    )
+    return problem(503, "ledger-away", "The ledger does not answer.", hint="Send it again; see firebreak doctor.")
 
 
 async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
     log.error("request failed unexpectedly", exc_info=error)
-    return problem(
-        500, "internal-error", "The request failed for a reason that is ours.", hint="The log says more."
-    )
+    return problem(500, "internal-error", "The request failed for a reason that is ours.", hint="The log says more.")

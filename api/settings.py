@@ -33,9 +33,7 @@ class Settings(BaseSettings):
         env_prefix="FIREBREAK_", env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    state_dir: Path = Field(
-        default=Path("var/firebreak"), description="Keys, ledger, vault, logs; mode 0700."
-    )
+    state_dir: Path = Field(default=Path("var/firebreak"), description="Keys, ledger, vault, logs; mode 0700.")
     log_format: Literal["console", "json"] = Field(default="console", description="json for a log pipeline.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info")
     temporal_address: str = Field(default="127.0.0.1:7233", description="host:port of Temporal's frontend.")
@@ -50,6 +48,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """In falling precedence."""
         file = YamlConfigSettingsSource(settings_cls)
         return (init_settings, env_settings, dotenv_settings, file, file_secret_settings)
 
@@ -57,28 +56,18 @@ class Settings(BaseSettings):
 class ControlSettings(Settings):
     """What the processes of the control plane share."""
 
-    ledger_url: str = Field(
-        default="", description="Empty: SQLite in the state directory. Else postgresql://..."
-    )
-    siem_url: str = Field(
-        default="", description="Elasticsearch or OpenSearch; empty: none, nothing is corroborated."
-    )
+    ledger_url: str = Field(default="", description="Empty: SQLite in the state directory. Else postgresql://...")
+    siem_url: str = Field(default="", description="Elasticsearch or OpenSearch; empty: none, nothing is corroborated.")
     siem_api_key: SecretStr | None = Field(default=None, description="API key of the SIEM.")
-    vault_dir: Path | None = Field(
-        default=None, description="Evidence; default `vault` in the state directory."
-    )
+    vault_dir: Path | None = Field(default=None, description="Evidence; default `vault` in the state directory.")
     advertise_host: str = Field(
         default="127.0.0.1",
         description="Address at which hosts reach Temporal, the API and the SIEM: the lifeline.",
     )
     advertise_temporal_port: int = Field(default=0, description="0: the port of temporal_address.")
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port of the API.")
-    log_group: int | None = Field(
-        default=None, description="NFLOG group that hears of what an isolation drops."
-    )
-    playbook_dir: Path | None = Field(
-        default=None, description="Playbooks; default: the catalog that is installed."
-    )
+    log_group: int | None = Field(default=None, description="NFLOG group that hears of what an isolation drops.")
+    playbook_dir: Path | None = Field(default=None, description="Playbooks; default: the catalog that is installed.")
 
     @property
     def ledger(self) -> str:
@@ -100,9 +89,7 @@ class ServeSettings(ControlSettings):
 class WorkerSettings(ControlSettings):
     """`firebreak worker`."""
 
-    detect_every_seconds: int = Field(
-        default=0, ge=0, description="How often the detections ask the SIEM; 0: never."
-    )
+    detect_every_seconds: int = Field(default=0, ge=0, description="How often the detections ask the SIEM; 0: never.")
     intake_url: str = Field(default="http://127.0.0.1:8080", description="The API, where our detections post.")
     detect_source: str = Field(default="firebreak", description="Webhook source that the detections post as.")
 
@@ -111,27 +98,19 @@ class UpSettings(WorkerSettings, ServeSettings):
     """`firebreak up`: one node with everything embedded."""
 
     temporal_port: int = Field(default=7233, ge=1, le=65535, description="Port of the embedded Temporal.")
-    siem_port: int = Field(
-        default=0, ge=0, le=65535, description="Port of the embedded SIEM; 0: none is started."
-    )
+    siem_port: int = Field(default=0, ge=0, le=65535, description="Port of the embedded SIEM; 0: none is started.")
 
 
 class AgentSettings(Settings):
     """`firebreak agent`."""
 
-    state_dir: Path = Field(
-        default=Path("/var/lib/firebreak-agent"), description="Key, journal, recorder's ring."
-    )
+    state_dir: Path = Field(default=Path("/var/lib/firebreak-agent"), description="Key, journal, recorder's ring.")
     name: str = Field(default="", description="Name of this host; empty: its hostname.")
     host_id: str = Field(default="", description="Id of this host; empty: /etc/machine-id.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels such as app, env, tier, role.")
     recorder: bool = Field(default=False, description="Keep a bounded ring of packets and events running.")
-    recorder_interfaces: tuple[str, ...] = Field(
-        default=(), description="Empty: every one that is up, but loopback."
-    )
-    denials_file: Path | None = Field(
-        default=None, description="JSON lines of denied packets, as ulogd writes them."
-    )
+    recorder_interfaces: tuple[str, ...] = Field(default=(), description="Empty: every one that is up, but loopback.")
+    denials_file: Path | None = Field(default=None, description="JSON lines of denied packets, as ulogd writes them.")
 
 
 T = TypeVar("T", bound=Settings)

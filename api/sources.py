@@ -25,12 +25,8 @@ class Source(Frozen):
         default=(),
         description="Standard Webhooks secrets; several while one replaces another. None: it can't sign.",
     )
-    bearer_sha256: str = Field(
-        default="", description="Hash of the bearer token of a source that can't sign."
-    )
-    rate_per_second: float = Field(
-        default=500.0, gt=0, description="Alerts a second that are taken for long."
-    )
+    bearer_sha256: str = Field(default="", description="Hash of the bearer token of a source that can't sign.")
+    rate_per_second: float = Field(default=500.0, gt=0, description="Alerts a second that are taken for long.")
     burst: int = Field(default=5000, ge=1, description="Alerts that are taken at once after a pause.")
 
     @property
@@ -82,16 +78,12 @@ class Sources:
             Conflict: there is one of that name.
         """
         shown = secret or (_new_secret() if signed else secrets.token_urlsafe(32))
-        proof = (
-            {"secrets": (shown,)} if signed else {"bearer_sha256": hashlib.sha256(shown.encode()).hexdigest()}
-        )
+        proof = {"secrets": (shown,)} if signed else {"bearer_sha256": hashlib.sha256(shown.encode()).hexdigest()}
         source = Source.model_validate({"name": name} | proof)
 
         def insert(document: SourceDocument) -> SourceDocument:
             if any(known.name == name for known in document.sources):
-                raise Conflict(
-                    f"There is a source {name} already.", hint="Rotate its secret, or take another name."
-                )
+                raise Conflict(f"There is a source {name} already.", hint="Rotate its secret, or take another name.")
             return SourceDocument(sources=(*document.sources, source))
 
         self._file.change(insert)
@@ -110,9 +102,7 @@ class Sources:
 
         def replace(document: SourceDocument) -> SourceDocument:
             if not any(known.name == name and known.signed for known in document.sources):
-                raise NotFound(
-                    f"There is no signing source {name}.", hint="List them: firebreak source list."
-                )
+                raise NotFound(f"There is no signing source {name}.", hint="List them: firebreak source list.")
             return SourceDocument(sources=tuple(renew(s) if s.name == name else s for s in document.sources))
 
         self._file.change(replace)

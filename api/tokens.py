@@ -90,9 +90,7 @@ class Tokens:
 
         def add(document: TokenDocument) -> TokenDocument:
             if any(known.name == name for known in document.tokens):
-                raise Conflict(
-                    f"There is a token of {name} already.", hint="Revoke it first, or take another name."
-                )
+                raise Conflict(f"There is a token of {name} already.", hint="Revoke it first, or take another name.")
             return TokenDocument(tokens=(*document.tokens, entry))
 
         self._file.change(add)

@@ -21,9 +21,7 @@ from api.paths import EvidenceId, IncidentId
 from api.problems import documented
 
 router = APIRouter(tags=["agents"])
-FileName = Annotated[
-    str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Name in the vault.")
-]
+FileName = Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Name in the vault.")]
 
 
 @router.put(

@@ -102,9 +102,7 @@ class Bench:
         web = Workload(workload_id=host.machine_id, name=host.name)
         return measure_floor(self._control.state_dir, self._control.node()["temporal_address"], web, count)
 
-    def _measure(
-        self, prober: Prober, api: httpx.Client, incidents: int
-    ) -> tuple[list[float], list[dict[str, float]]]:
+    def _measure(self, prober: Prober, api: httpx.Client, incidents: int) -> tuple[list[float], list[dict[str, float]]]:
         samples: list[float] = []
         hops: list[dict[str, float]] = []
         for number in range(-1, incidents):
@@ -128,9 +126,7 @@ class Bench:
         wait_until(lambda: prober.first_blocked_ns() is None, 20, "packets after the release")
         received = datetime.fromisoformat(incident["first_alert"]["received_at"])
         address = self._control.node()["temporal_address"]
-        shares = hops_ms(
-            self._control.state_dir, address, f"incident-{incident_id}", sent_ns, received, blocked_ns
-        )
+        shares = hops_ms(self._control.state_dir, address, f"incident-{incident_id}", sent_ns, received, blocked_ns)
         return (blocked_ns - sent_ns) / 1e6, shares
 
     def _await(self, api: httpx.Client, incident_id: str, condition: Any, seconds: float = 60) -> dict[str, Any]:
@@ -179,7 +175,11 @@ def show(console: Console, result: BenchResult) -> None:
         bar = "█" * round(spent / result.time_to_contain_ms * 30)
         table.add_row(name, f"{spent:.1f}", f"{spent / result.time_to_contain_ms:4.0%} {bar:<30}")
     table.add_section()
-    table.add_row("webhook sent -> first packet blocked", f"[bold]{result.time_to_contain_ms:.1f}", f"p95 {result.time_to_contain_p95_ms:.1f}")
+    table.add_row(
+        "webhook sent -> first packet blocked",
+        f"[bold]{result.time_to_contain_ms:.1f}",
+        f"p95 {result.time_to_contain_p95_ms:.1f}",
+    )
     table.add_row("durable floor: one empty order", f"{result.durable_floor_ms:.1f}", "")
     verdict = "[green]within" if result.within_target else "[red]over"
     table.add_row("ratio", f"[bold]{result.ratio:.2f}", f"{verdict} {TARGET_RATIO}")

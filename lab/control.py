@@ -87,7 +87,7 @@ class ControlPlane:
             self.lab.relay.start({port: ("127.0.0.1", port) for port in self.ports.values() if port})
 
     def kill(self) -> None:
-        """kill -9 of every process of it at once."""
+        """Kill -9 of every process of it at once."""
         pids = [*self.node()["pids"].values()]
         if self._up is not None:
             self._up.kill()
@@ -97,7 +97,7 @@ class ControlPlane:
         wait_until(lambda: not any(map(_alive, pids)), 10, "the control plane's end")
 
     def kill_part(self, name: str) -> None:
-        """kill -9 of one of its processes: `temporal`, `siem`, `api` or `worker`; it is started again."""
+        """Kill -9 of one of its processes: `temporal`, `siem`, `api` or `worker`; it is started again."""
         _kill(self.node()["pids"][name])
 
     def stop(self) -> None:
@@ -137,9 +137,7 @@ class ControlPlane:
         command = [*FIREBREAK, *arguments]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
         if check and done.returncode != 0:
-            raise LabError(
-                f"firebreak {' '.join(arguments)} ended with {done.returncode}: {done.stderr}{done.stdout}"
-            )
+            raise LabError(f"firebreak {' '.join(arguments)} ended with {done.returncode}: {done.stderr}{done.stdout}")
         return done
 
     def client(self, token: str | None = None) -> httpx.Client:
@@ -157,7 +155,7 @@ class ControlPlane:
             wait_until(partial(self._has_joined, name), START_SECONDS, f"the agent of {name}")
 
     def kill_agents(self) -> None:
-        """kill -9 of every agent."""
+        """Kill -9 of every agent."""
         for agent in self.agents.values():
             agent.kill()
             agent.wait()
@@ -190,22 +188,18 @@ class ControlPlane:
     def _has_joined(self, name: str) -> bool:
         agent = self.agents[name]
         if agent.poll() is not None:
-            raise LabError(
-                f"the agent of {name} ended with {agent.returncode}", hint="See agent.log of that host."
-            )
+            raise LabError(f"the agent of {name} ended with {agent.returncode}", hint="See agent.log of that host.")
         return (self.lab[name].state_dir / "agent" / "ready").exists()
 
     def _options(self) -> list[str]:
         options = ["--state-dir", str(self.state_dir), "--advertise-host", self.lab.gateway_ipv4]
         options += ["--temporal-port", str(self.ports["temporal"]), "--api-port", str(self.ports["api"])]
         options += ["--siem-port", str(self.ports["siem"])] if self.ports["siem"] else []
-        return options + ["--log-group", "5", "--detect-every", str(self._detect_every)]
+        return [*options, "--log-group", "5", "--detect-every", str(self._detect_every)]
 
     def _is_ready(self) -> bool:
         if self._up is not None and self._up.poll() is not None:
-            raise LabError(
-                f"firebreak up ended with {self._up.returncode}", hint=f"See {self.state_dir / 'up.log'}."
-            )
+            raise LabError(f"firebreak up ended with {self._up.returncode}", hint=f"See {self.state_dir / 'up.log'}.")
         return (self.state_dir / "node.json").exists()
 
 
@@ -225,7 +219,4 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     stat = Path(f"/proc/{pid}/stat")
-    return (
-        stat.exists()
-        and stat.read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()[0] != "Z"
-    )
+    return stat.exists() and stat.read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()[0] != "Z"

@@ -36,7 +36,9 @@ def run_demo(directory: Path, *, pause: bool, narrator: Narrator | None = None) 
     directory = directory.resolve()
     shutil.rmtree(directory / "state", ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
-    narrator.title("Firebreak", "An intruder on `web` wants `db`. Real packets, a real workflow engine, a real capture.")
+    narrator.title(
+        "Firebreak", "An intruder on `web` wants `db`. Real packets, a real workflow engine, a real capture."
+    )
     with Lab.create("fbdemo", state_dir=directory / "state" / "hosts") as lab:
         summary = Demo(lab, directory, narrator).run(pause=pause)
     summary.write(directory / "summary.json")
@@ -81,14 +83,18 @@ class Demo:
         analyst = json.loads(self._control.cli("token", "create", "analyst", "--role", "approver", "--json").stdout)
         with Prober(self._lab) as prober, self._control.client(analyst["token"]) as api:
             cast.start_bystander(self._lab)
-            with self._narrator.step("An intruder takes `web`: one session to `app` stands, `db` refuses it again and again"):
+            with self._narrator.step(
+                "An intruder takes `web`: one session to `app` stands, `db` refuses it again and again"
+            ):
                 intruder = cast.start_intruder(self._lab)
             incident_id = self._wait_for_incident(api)
             incident = self._follow(api, incident_id, _proven, "the proof")
             self._follow(api, incident_id, _gate_is_open, "the remediation gate")
             seen = prober.report(until_ns=time.time_ns())
             self._decide(api, incident_id, analyst["token"], pause=pause)
-            self._follow(api, incident_id, _waits_for_release, "the repair", seconds=PAUSE_SECONDS if pause else PATIENCE_SECONDS)
+            self._follow(
+                api, incident_id, _waits_for_release, "the repair", seconds=PAUSE_SECONDS if pause else PATIENCE_SECONDS
+            )
             bystanders = self._bystanders_are_fine()
             ended = intruder.poll() is not None
             self._release(api, incident_id)
@@ -98,7 +104,9 @@ class Demo:
                 time_to_contain_ms=self._time_to_contain(incident, seen.first_blocked_ns),
                 durable_floor_ms=median(floor),
                 prober_packets_per_second=seen.rate_per_second,
-                cut=Cut(new=_result(seen.cut.new), established=_result(seen.cut.established), ipv6=_result(seen.cut.ipv6)),
+                cut=Cut(
+                    new=_result(seen.cut.new), established=_result(seen.cut.established), ipv6=_result(seen.cut.ipv6)
+                ),
                 lifeline=_target(incident)["proof"]["lifeline"],
                 bystanders="open" if bystanders else "cut",
                 proof=_target(incident)["proof"]["verdict"],
@@ -120,7 +128,9 @@ class Demo:
         with self._narrator.step("An agent joins on every host, its flight recorder running"):
             self._control.join_agents()
         with self._narrator.step("Measuring the durable floor: twenty empty durable orders"):
-            return measure_floor(self._control.state_dir, self._control.node()["temporal_address"], self._workload("web"))
+            return measure_floor(
+                self._control.state_dir, self._control.node()["temporal_address"], self._workload("web")
+            )
 
     def _workload(self, name: str) -> Workload:
         host = self._lab[name]
@@ -141,7 +151,12 @@ class Demo:
         return found[0]
 
     def _follow(
-        self, api: httpx.Client, incident_id: str, until: Callable[[dict[str, Any]], bool], what: str, seconds: float = PATIENCE_SECONDS
+        self,
+        api: httpx.Client,
+        incident_id: str,
+        until: Callable[[dict[str, Any]], bool],
+        what: str,
+        seconds: float = PATIENCE_SECONDS,
     ) -> dict[str, Any]:
         """Show the timeline until a condition holds; returns the incident as it then was."""
         deadline = time.monotonic() + seconds
@@ -174,13 +189,17 @@ class Demo:
 
     def _explain(self, incident_id: str, gate: dict[str, Any], token: str) -> None:
         url = f"{self._control.url}/v1/incidents/{incident_id}/decisions"
-        body = json.dumps({"gate_id": gate["gate_id"], "plan_hash": gate["plan_hash"], "verdict": "approve", "reason": "..."})
+        body = json.dumps(
+            {"gate_id": gate["gate_id"], "plan_hash": gate["plan_hash"], "verdict": "approve", "reason": "..."}
+        )
         self._narrator.say(f"\n[bold yellow]{gate['question']}[/]")
         for line in gate["plan"]:
             self._narrator.console.print(f"  {line}", markup=False)
         self._narrator.say("\nDecide in another terminal, by command:\n")
         command = f"firebreak incidents decide {incident_id} {gate['gate_id']} --approve --reason '...'"
-        self._narrator.console.print(f"  FIREBREAK_URL={self._control.url} FIREBREAK_TOKEN={token} {command}", markup=False, soft_wrap=True)
+        self._narrator.console.print(
+            f"  FIREBREAK_URL={self._control.url} FIREBREAK_TOKEN={token} {command}", markup=False, soft_wrap=True
+        )
         self._narrator.say("\nor by curl:\n")
         curl = f"  curl -sS -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}' {url}"
         self._narrator.console.print(curl, markup=False, soft_wrap=True)
@@ -223,7 +242,9 @@ class Demo:
 
 def _ok(answer: httpx.Response) -> dict[str, Any]:
     if answer.is_error:
-        raise LabError(f"{answer.request.method} {answer.request.url.path} answered {answer.status_code}: {answer.text}")
+        raise LabError(
+            f"{answer.request.method} {answer.request.url.path} answered {answer.status_code}: {answer.text}"
+        )
     return dict(answer.json())
 
 

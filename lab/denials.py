@@ -75,9 +75,7 @@ def start(host: LabHost) -> subprocess.Popen[bytes]:
     """Start ulogd on a host; returns once the kernel has it as the listener of the group."""
     configuration = host.state_dir / "ulogd.conf"
     configuration.write_text(configuration_for(host, plugin_dir()), encoding="utf-8")
-    ulogd = host.popen(
-        ["ulogd", "-c", str(configuration)], env={"TZ": "UTC"}, log=host.state_dir / "ulogd.out"
-    )
+    ulogd = host.popen(["ulogd", "-c", str(configuration)], env={"TZ": "UTC"}, log=host.state_dir / "ulogd.out")
     wait_until(lambda: _listening(host, ulogd), _START_SECONDS, f"ulogd on {host.name} to listen to group 5")
     return ulogd
 

@@ -73,9 +73,7 @@ class LabHost:
         """Run a Python function inside, in a thread of this process: sockets it opens stay inside."""
         return within(self.namespace, function)
 
-    def _spawn(
-        self, command: Sequence[str], env: Mapping[str, str], log: Path | None, cwd: Path | None
-    ) -> Spawn:
+    def _spawn(self, command: Sequence[str], env: Mapping[str, str], log: Path | None, cwd: Path | None) -> Spawn:
         identity = {"hostname": self.name, "machine-id": str(self.state_dir / "machine-id")}
         target = log or self.state_dir / f"{Path(command[0]).name}.log"
         return Spawn(command, target, self.namespace, identity, env, cwd)

@@ -42,9 +42,7 @@ class Outage:
         return self.packets >= OUTAGE_PACKETS and self.last_lost_ns - self.first_lost_ns >= OUTAGE_NS
 
 
-def newest_first(
-    sent: Tape, received: Tape, stream: int, horizon_ns: int, *, resends: bool
-) -> Iterator[Sample]:
+def newest_first(sent: Tape, received: Tape, stream: int, horizon_ns: int, *, resends: bool) -> Iterator[Sample]:
     """The packets of a stream that were sent before the horizon, back to the oldest that is remembered.
 
     The horizon is a time up to which the receiver has surely noted everything.

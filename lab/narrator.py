@@ -65,14 +65,20 @@ class Narrator:
             since = (moment - self._opened).total_seconds()
             style = STAGE_STYLE.get(event["stage"], "white")
             stage = f"[{style}]{event['stage']:<10}[/]"
-            self.console.print(f"  [dim]{since:+8.3f} s[/] {stage} {escape(event['summary'])} [dim]{escape(event['actor'])}")
+            self.console.print(
+                f"  [dim]{since:+8.3f} s[/] {stage} {escape(event['summary'])} [dim]{escape(event['actor'])}"
+            )
 
     def summary(self, summary: Summary) -> None:
         """The figures at the end."""
         table = Table(title="What was measured", show_header=False, border_style="dim")
         ratio = summary.time_to_contain_ms / summary.durable_floor_ms
-        table.add_row("time to contain", f"[bold]{summary.time_to_contain_ms:.1f} ms[/] (webhook sent -> first packet blocked)")
-        table.add_row("durable floor", f"{summary.durable_floor_ms:.1f} ms (one empty durable order); ratio {ratio:.2f}")
+        table.add_row(
+            "time to contain", f"[bold]{summary.time_to_contain_ms:.1f} ms[/] (webhook sent -> first packet blocked)"
+        )
+        table.add_row(
+            "durable floor", f"{summary.durable_floor_ms:.1f} ms (one empty durable order); ratio {ratio:.2f}"
+        )
         table.add_row("cut, seen by packets", _marks(summary.cut.model_dump()))
         table.add_row("proof, seen by peers", summary.proof)
         table.add_row("lifeline / bystanders", f"{summary.lifeline} / {summary.bystanders}")

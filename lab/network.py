@@ -109,9 +109,7 @@ class Lab:
 
 def _check(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise LabError(
-            f"a lab can't be named {name!r}: expected a lower-case letter and up to 15 letters or digits"
-        )
+        raise LabError(f"a lab can't be named {name!r}: expected a lower-case letter and up to 15 letters or digits")
     if os.geteuid() != 0:
         raise LabError(
             f"the lab needs root to make network namespaces, but runs as uid {os.geteuid()}",

@@ -34,12 +34,8 @@ class EvidenceFigures(Frozen):
 class Summary(Frozen):
     """The figures of one run; times in milliseconds."""
 
-    time_to_contain_ms: float = Field(
-        description="Webhook sent -> first packet of the intruder that was blocked."
-    )
-    durable_floor_ms: float = Field(
-        description="Eager start -> one empty activity on an agent's queue; median of 20."
-    )
+    time_to_contain_ms: float = Field(description="Webhook sent -> first packet of the intruder that was blocked.")
+    durable_floor_ms: float = Field(description="Eager start -> one empty activity on an agent's queue; median of 20.")
     prober_packets_per_second: float
     cut: Cut
     lifeline: str

@@ -36,7 +36,9 @@ class Sender:
         """Give its connection back."""
         self._http.close()
 
-    def send(self, *, rule: str, host: str, destination: str, port: int = 5432, webhook_id: str = "") -> tuple[int, str]:
+    def send(
+        self, *, rule: str, host: str, destination: str, port: int = 5432, webhook_id: str = ""
+    ) -> tuple[int, str]:
         """Send one alert; returns when it left (ns since 1970) and the incident it belongs to."""
         body = alert_body(rule=rule, host=host, destination=destination, port=port)
         sent_ns, answer = self.post(body, webhook_id or f"msg_{uuid.uuid4().hex}")

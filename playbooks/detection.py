@@ -43,9 +43,7 @@ class Detection(Frozen):
     description: Text = ""
     index: IndexPattern = "firebreak-flows"
     window_seconds: int = Field(default=60, ge=1, le=86400, description="How far back a run looks.")
-    threshold: int = Field(
-        default=10, ge=1, le=1_000_000, description="Denials in the window that make a finding."
-    )
+    threshold: int = Field(default=10, ge=1, le=1_000_000, description="Denials in the window that make a finding.")
     repeat_seconds: int = Field(
         default=60, ge=1, le=86400, description="A finding that lasts is told of once in so many seconds."
     )
@@ -120,20 +118,14 @@ def query(detection: Detection, at: datetime) -> dict[str, Any]:
         "size": 0,
         "track_total_hits": False,
         "query": denials(since, at),
-        "aggs": {
-            "sources": _group(
-                "source.ip", MAX_SOURCES, detection.threshold, {"destinations": _pairs(detection)}
-            )
-        },
+        "aggs": {"sources": _group("source.ip", MAX_SOURCES, detection.threshold, {"destinations": _pairs(detection)})},
     }
 
 
 def denials(since: datetime, until: datetime, *more: dict[str, Any]) -> dict[str, Any]:
     """Query for flows denied between two moments, both included, that pass the filters `more`."""
     moments = {"gte": since.astimezone(UTC).isoformat(), "lte": until.astimezone(UTC).isoformat()}
-    return {
-        "bool": {"filter": [{"term": {"event.action": "denied"}}, {"range": {"@timestamp": moments}}, *more]}
-    }
+    return {"bool": {"filter": [{"term": {"event.action": "denied"}}, {"range": {"@timestamp": moments}}, *more]}}
 
 
 def findings(detection: Detection, response: Document, at: datetime) -> tuple[Finding, ...]:

@@ -93,7 +93,9 @@ def check_decision(gate: Gate, decision: Decision, now: datetime) -> None:
             f"{decision.actor} requested this change and can't decide on it.", hint="Ask a second person."
         )
     if any(earlier.actor == decision.actor for earlier in gate.decisions):
-        raise DecisionRefused(f"{decision.actor} has decided on {gate.gate_id} already.", hint="A quorum is of different people.")
+        raise DecisionRefused(
+            f"{decision.actor} has decided on {gate.gate_id} already.", hint="A quorum is of different people."
+        )
 
 
 def outcome(gate: Gate, now: datetime) -> Outcome | None:

@@ -48,9 +48,7 @@ class HostObservation(Frozen):
     netns_inode: int
     interfaces: tuple[Interface, ...]
     ruleset_digest: str = Field(description="Digest of the ruleset without handles, counters and countdowns.")
-    base_chains: tuple[str, ...] = Field(
-        description="`family table chain hook priority` of every base chain."
-    )
+    base_chains: tuple[str, ...] = Field(description="`family table chain hook priority` of every base chain.")
     firebreak_tables: tuple[str, ...] = Field(
         default=(), description="Names of our own tables in force: loaded, and armed if they have a dead-man."
     )
@@ -61,9 +59,7 @@ class HostObservation(Frozen):
 
     def without(self, table: str) -> "HostObservation":
         """The same host without one of our tables: what to plan from when the table is to be loaded anew."""
-        return self.model_copy(
-            update={"firebreak_tables": tuple(t for t in self.firebreak_tables if t != table)}
-        )
+        return self.model_copy(update={"firebreak_tables": tuple(t for t in self.firebreak_tables if t != table)})
 
 
 class IsolationIntent(Frozen):
@@ -78,9 +74,7 @@ class IsolationIntent(Frozen):
     ends: Literal["open", "closed"] = Field(
         description="What a lease that nobody renews does: lift, or hold until released."
     )
-    log_group: int | None = Field(
-        default=None, ge=0, le=65535, description="NFLOG group that hears of what was cut."
-    )
+    log_group: int | None = Field(default=None, ge=0, le=65535, description="NFLOG group that hears of what was cut.")
 
 
 class HostChange(Frozen):
@@ -146,11 +140,7 @@ def refit(change: HostChange, devices: Iterable[str]) -> HostChange:
         return change
     inet = [c for c in change.commands if isolation_rules.body(c)["family"] == "inet"]
     lease = _dead_man(change)
-    egress = (
-        isolation_rules.refit_egress(change.table, wanted, change.commands, lease_seconds=lease)
-        if inet
-        else []
-    )
+    egress = isolation_rules.refit_egress(change.table, wanted, change.commands, lease_seconds=lease) if inet else []
     undo = tuple(isolation_rules.undo(change.table, wanted))
     return change.model_copy(update={"devices": wanted, "commands": (*inet, *egress), "undo": undo})
 

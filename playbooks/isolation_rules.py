@@ -98,9 +98,7 @@ def _on_devices(
         return []
     batch = _fresh("netdev", name)
     if lease_seconds is not None:
-        batch.append(
-            timeout_set("netdev", name, "armed", "iface_index", dict.fromkeys(devices, lease_seconds))
-        )
+        batch.append(timeout_set("netdev", name, "armed", "iface_index", dict.fromkeys(devices, lease_seconds)))
     for device in devices:
         chain = _EGRESS + _identifier(device)
         batch.append(base_chain("netdev", name, chain, hook="egress", priority=_PRIORITY, device=device))

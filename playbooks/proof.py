@@ -28,9 +28,7 @@ class Measurement(Frozen):
     subject: Name = Field(description="Host that was measured.")
     measured_at: datetime
     detail: str = ""
-    applicable: bool = Field(
-        default=True, description="False: the subject has nothing of this kind to measure."
-    )
+    applicable: bool = Field(default=True, description="False: the subject has nothing of this kind to measure.")
 
     @property
     def independent(self) -> bool:
@@ -61,9 +59,7 @@ def conclude(measurements: tuple[Measurement, ...]) -> Proof:
     reasons = [f"{aspect} traffic is {result}" for aspect, result in seen.items() if result != "cut"]
     reasons += [f"the lifeline is {lifeline}"] if lifeline != "open" else []
     cut = [result == "cut" for aspect, result in seen.items() if aspect not in idle]
-    verdict: Verdict = (
-        "effective" if cut and all(cut) and lifeline == "open" else "partial" if any(cut) else "unproven"
-    )
+    verdict: Verdict = "effective" if cut and all(cut) and lifeline == "open" else "partial" if any(cut) else "unproven"
     return Proof(
         verdict=verdict,
         new=seen["new"],

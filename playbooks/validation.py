@@ -40,9 +40,7 @@ _EXPECTED: dict[str, Callable[[Context], str]] = {
     "too_long": lambda ctx: f"at most {_count(ctx['max_length'])}",
     "string_too_short": lambda ctx: f"text of {ctx['min_length']} characters or more",
     "string_too_long": lambda ctx: f"text of {ctx['max_length']} characters or fewer",
-    "string_pattern_mismatch": lambda ctx: _PATTERNS.get(
-        ctx["pattern"], f"text that matches {ctx['pattern']}"
-    ),
+    "string_pattern_mismatch": lambda ctx: _PATTERNS.get(ctx["pattern"], f"text that matches {ctx['pattern']}"),
 }
 _HINTS = {
     "string_type": "put it in quotes if it is meant as text",
@@ -63,11 +61,7 @@ def problems_of(error: ValidationError, parsed: Parsed, model: type[BaseModel]) 
 def _echo(details: ErrorDetails) -> bool:
     """Whether a list is called too short only because its entries were refused, which is told already."""
     given = details["input"]
-    return (
-        details["type"] == "too_short"
-        and isinstance(given, list)
-        and len(given) >= details["ctx"]["min_length"]
-    )
+    return details["type"] == "too_short" and isinstance(given, list) and len(given) >= details["ctx"]["min_length"]
 
 
 def _problem(details: ErrorDetails, parsed: Parsed, model: type[BaseModel]) -> Problem:

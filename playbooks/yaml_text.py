@@ -186,9 +186,7 @@ class _Walk:
         if node.tag in _TEXTUAL:
             return text
         if node.tag not in _NUMBERS | _PLAIN:
-            return self._refuse(
-                node, path, "a plain value", f"the tag {_ascii(node.tag)}", "leave the tag out"
-            )
+            return self._refuse(node, path, "a plain value", f"the tag {_ascii(node.tag)}", "leave the tag out")
         if node.tag in _NUMBERS and len(text) > MAX_NUMBER_CHARACTERS:
             return self._refuse(node, path, f"a number of at most {MAX_NUMBER_CHARACTERS} characters", "more")
         try:

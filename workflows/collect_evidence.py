@@ -40,7 +40,7 @@ class CollectEvidenceWorkflow:
         self._problems: list[str] = []
 
     @workflow.run
-    async def run(self, start: CollectStart) -> CollectResult:
+    async def run(self, start: CollectStart) -> CollectResult:  # noqa: ARG002 - kept by @workflow.init
         """Returns every item with its outcome; a collector that failed is in `problems`."""
         results = await asyncio.gather(self._volatile(), self._packets(), self._intruders())
         return CollectResult(items=tuple(self._items), intruders=results[2], problems=tuple(self._problems))

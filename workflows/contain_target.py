@@ -147,15 +147,13 @@ class ContainTargetWorkflow(Gatekeeper):
     async def _release_asked(self, seconds: float | None) -> bool:
         try:
             await workflow.wait_condition(lambda: self._release is not None, timeout=seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return False
         return True
 
     async def _renew(self, change: HostChange) -> None:
         target, ttl = self._start.target, self._start.contain.lease.ttl_seconds
-        order = RenewOrder(
-            header=self._orders.header(target, change.plan_hash), change=change, lease_seconds=ttl
-        )
+        order = RenewOrder(header=self._orders.header(target, change.plan_hash), change=change, lease_seconds=ttl)
         try:
             renewed = await give(target, "renew_lease", order, Renewed)
         except FailureError as error:
@@ -170,7 +168,8 @@ class ContainTargetWorkflow(Gatekeeper):
 
     def _isolated_so_far(self) -> Isolated:
         status = self._status
-        assert status.change and status.observation and status.applied_at  # noqa: S101 - set when isolated
+        if status.change is None or status.observation is None or status.applied_at is None:
+            raise ApplicationError("a lease is carried over only where something is isolated", non_retryable=True)
         return Isolated(
             observation=status.observation, change=status.change, applied_at=status.applied_at, read_back=True
         )

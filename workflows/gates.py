@@ -7,8 +7,8 @@ leaves no trace in history, an accepted one is part of it.
     outcome = await self.ask(gate)
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -35,7 +35,7 @@ class Gatekeeper:
                 lambda: outcome(self._gates[gate.gate_id], workflow.now()) is not None,
                 timeout=max(remaining.total_seconds(), 0.001),
             )
-        except asyncio.TimeoutError:
+        except TimeoutError:
             workflow.logger.info("gate %s reached its deadline", gate.gate_id)
         # The timer may fire a hair before the deadline by the workflow's clock.
         decided = outcome(self._gates[gate.gate_id], max(workflow.now(), gate.opened_at))
@@ -56,20 +56,18 @@ class Gatekeeper:
     def _check_decision(self, request: DecisionRequest) -> None:
         gate = self._gates.get(request.decision.gate_id)
         try:
-            if gate is None:
-                raise DecisionRefused(
-                    f"There is no gate {request.decision.gate_id} on this incident.",
-                    hint=f"Open gates: {', '.join(self._gates) or 'none'}.",
-                )
-            check_decision(gate, request.decision, workflow.now())
+            check_decision(gate or self._no_gate(request.decision.gate_id), request.decision, workflow.now())
         except DecisionRefused as error:
             raise ApplicationError(error.summary, error.hint, type=error.code, non_retryable=True) from error
 
+    def _no_gate(self, gate_id: str) -> NoReturn:
+        raise DecisionRefused(
+            f"There is no gate {gate_id} on this incident.", hint=f"Open gates: {', '.join(self._gates) or 'none'}."
+        )
+
     def _gate_status(self, gate_id: str) -> GateStatus:
         gate = self._gates[gate_id]
-        return GateStatus(
-            gate=gate, workflow_id=workflow.info().workflow_id, outcome=outcome(gate, workflow.now())
-        )
+        return GateStatus(gate=gate, workflow_id=workflow.info().workflow_id, outcome=outcome(gate, workflow.now()))
 
     async def _tell(self, gate_id: str) -> None:
         if self._announce is not None:

@@ -51,9 +51,7 @@ class IncidentWorkflow:
         self._close: CloseRequest | None = None
         self._intruders: dict[str, tuple[ProcessRef, ...]] = {}
         answered = start.playbook is not None and bool(start.targets)
-        self._containments = (
-            Containments(start, start.playbook, self._record) if answered and start.playbook else None
-        )
+        self._containments = Containments(start, start.playbook, self._record) if answered and start.playbook else None
 
     @workflow.run
     async def run(self, start: IncidentStart) -> IncidentSnapshot:
@@ -107,9 +105,7 @@ class IncidentWorkflow:
         if self._containments is not None:
             problems = await self._containments.release(request)
             if problems:
-                raise ApplicationError(
-                    "; ".join(problems), "Look at its agent, then ask again.", type="release-failed"
-                )
+                raise ApplicationError("; ".join(problems), "Look at its agent, then ask again.", type="release-failed")
         return self._record.snapshot
 
     @release.validator
@@ -152,7 +148,9 @@ class IncidentWorkflow:
 
     def _describe(self, playbook: Playbook) -> None:
         received = self._start.alerts.first
-        self._record.note("alert-received", f"{received.alert.rule.name} from {received.source}.", signed=received.signed)
+        self._record.note(
+            "alert-received", f"{received.alert.rule.name} from {received.source}.", signed=received.signed
+        )
         self._record.enter("triage")
         names = ", ".join(t.name for t in self._start.targets)
         self._record.note("triaged", f"Targets: {names}. Playbook: {playbook.name}.")
@@ -175,9 +173,7 @@ class IncidentWorkflow:
         for words in (p for result in collected for p in result.problems):
             self._record.note("forensics-problem", words)
 
-    async def _collect_from(
-        self, playbook: Playbook, containments: Containments, target: Workload
-    ) -> CollectResult:
+    async def _collect_from(self, playbook: Playbook, containments: Containments, target: Workload) -> CollectResult:
         destination, status = self._start.alerts.first.alert.destination, containments.status_of(target)
         collect = CollectStart(
             incident_id=self._start.incident_id,
@@ -252,7 +248,7 @@ class IncidentWorkflow:
     async def _write_after_fast_path(self, containments: Containments) -> None:
         try:
             await workflow.wait_condition(lambda: containments.fast_path_done, timeout=FAST_PATH)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             workflow.logger.info("the first order is still under way; recording starts")
         await self._record.keep_writing()
 

@@ -39,7 +39,12 @@ class RemediateWorkflow(Gatekeeper):
 
     def plan_hash(self) -> str:
         """Digest of the exact processes that would be ended."""
-        return digest({"action": self._start.remediate.action, "processes": [p.model_dump(mode="json") for p in self._start.intruders]})
+        return digest(
+            {
+                "action": self._start.remediate.action,
+                "processes": [p.model_dump(mode="json") for p in self._start.intruders],
+            }
+        )
 
     def _gate(self, spec: GateSpec) -> Gate:
         start = self._start
@@ -63,7 +68,9 @@ class RemediateWorkflow(Gatekeeper):
             return RemediateResult(state="failed", summary=reason_of(error))
         ended = ", ".join(str(pid) for pid in killed.ended) or "none"
         summary = f"ended pids {ended}; " + ("no member is left" if killed.confirmed else f"alive: {killed.survivors}")
-        return RemediateResult(state="done" if killed.confirmed else "failed", summary=summary, confirmed=killed.confirmed)
+        return RemediateResult(
+            state="done" if killed.confirmed else "failed", summary=summary, confirmed=killed.confirmed
+        )
 
     async def _announce_gate(self, status: GateStatus) -> None:
         parent = workflow.info().parent
@@ -73,4 +80,5 @@ class RemediateWorkflow(Gatekeeper):
 
 def _in_words(process: ProcessRef) -> str:
     command = " ".join(process.command) or process.executable
-    return f"SIGKILL process group {process.pgid}: pid {process.pid} ({process.user}) {command} {process.executable_sha256[:12]}"
+    group, who = f"SIGKILL process group {process.pgid}", f"pid {process.pid} ({process.user})"
+    return f"{group}: {who} {command} {process.executable_sha256[:12]}"

@@ -20,9 +20,7 @@ EvidenceId = Annotated[Name, StringConstraints(max_length=120)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 EvidenceKind = Literal["packets", "ebpf-events", "volatile", "report"]
 OutcomeState = Literal["collected", "empty", "missing", "failed", "truncated"]
-CustodyAction = Literal[
-    "collect", "transfer", "seal", "access", "verify", "export", "hold", "release", "dispose"
-]
+CustodyAction = Literal["collect", "transfer", "seal", "access", "verify", "export", "hold", "release", "dispose"]
 
 
 class Outcome(Frozen):
@@ -152,9 +150,7 @@ class CustodyEvent(Frozen):
 class FreezeOrder(Order):
     """freeze_recorder: close the flight recorder's ring without a gap and bring its files to the vault."""
 
-    capture_seconds: int = Field(
-        description="The full-length capture that starts at the freeze lasts this long."
-    )
+    capture_seconds: int = Field(description="The full-length capture that starts at the freeze lasts this long.")
 
 
 class CaptureOrder(Order):

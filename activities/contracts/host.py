@@ -179,9 +179,7 @@ class RulesetSnapshot(Testimony):
 
     taken_at: datetime
     ruleset_digest: str
-    firebreak_tables: tuple[str, ...] = Field(
-        default=(), description="Names of our own tables that are loaded."
-    )
+    firebreak_tables: tuple[str, ...] = Field(default=(), description="Names of our own tables that are loaded.")
 
 
 class PingOrder(Order):

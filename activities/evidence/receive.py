@@ -56,9 +56,7 @@ def check_upload(
     if found is None:
         raise UploadRefused("The upload has no sha-256 Content-Digest.", hint="RFC 9530: sha-256=:BASE64:")
     if not timestamp.isascii() or not timestamp.isdigit() or abs(now - int(timestamp)) > TOLERANCE_SECONDS:
-        raise UploadRefused(
-            f"The upload is not of the last {TOLERANCE_SECONDS} s.", hint="Set the host's clock right."
-        )
+        raise UploadRefused(f"The upload is not of the last {TOLERANCE_SECONDS} s.", hint="Set the host's clock right.")
     if not _signed(upload_message(method, target, timestamp, digest), said, public_key):
         raise UploadRefused("The upload is not signed by the host it names.", hint="Join the host again.")
     return UploadClaim(host_id=said[HOST_HEADER.lower()], sha256=base64.b64decode(found[1]).hex())

@@ -130,9 +130,7 @@ class EvidenceRegistry:
         found = self._digest_in_vault(case_id, item.evidence_id)
         if found is None:
             reason = "the host says it handed this over, the vault holds nothing"
-            return item.model_copy(
-                update={"storage": None, "outcome": Outcome(state="missing", reason=reason)}
-            )
+            return item.model_copy(update={"storage": None, "outcome": Outcome(state="missing", reason=reason)})
         if found != item.sha256 or item.storage.checksum != found:
             reason = f"the vault holds sha256 {found}, the host says {item.sha256}"
             storage = item.storage.model_copy(update={"checksum": found})

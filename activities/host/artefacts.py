@@ -91,9 +91,7 @@ class EvidenceSender:
         if artefact.path is not None:
             try:
                 size, sha256 = artefact.path.stat().st_size, digest_of(artefact.path)
-                storage = self._uploader.upload(
-                    incident_id, evidence_id, artefact.name, artefact.path, sha256
-                )
+                storage = self._uploader.upload(incident_id, evidence_id, artefact.name, artefact.path, sha256)
             except (OSError, UploadFailed) as error:
                 outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:500])
         return CollectedItem(

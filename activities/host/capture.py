@@ -27,21 +27,15 @@ from segmentation.workloads import Frozen
 READ_TIMEOUT_SECONDS = 0.25
 _CAPTURING = re.compile(rb"^File: ", re.MULTILINE)
 # Written, and lost by each part on the way; printed once for each interface.
-_COUNTERS = re.compile(
-    rb"on interface '.*': (\d+)/\d+ \(pcap:(\d+)/dumpcap:(\d+)/flushed:(\d+)/ps_ifdrop:(\d+)\)"
-)
+_COUNTERS = re.compile(rb"on interface '.*': (\d+)/\d+ \(pcap:(\d+)/dumpcap:(\d+)/flushed:(\d+)/ps_ifdrop:(\d+)\)")
 _POLL_SECONDS = 0.005
 
 
 class PacketSettings(Frozen):
     """What is captured and how much of it may stay on this host."""
 
-    interfaces: tuple[str, ...] = Field(
-        description="Data interfaces; never `any`, which has no counters of loss."
-    )
-    capture_filter: str = Field(
-        default="", description="libpcap syntax; leave the management link out by it."
-    )
+    interfaces: tuple[str, ...] = Field(description="Data interfaces; never `any`, which has no counters of loss.")
+    capture_filter: str = Field(default="", description="libpcap syntax; leave the management link out by it.")
     buffer_mib: int = Field(default=16, ge=1, le=1024, description="Kernel buffer of each interface.")
     ring_files: int = Field(default=8, ge=2, le=1000)
     ring_file_kib: int = Field(default=16_384, ge=64, le=1 << 22)
@@ -165,7 +159,5 @@ def counters(log: Path) -> Counters | None:
     found = _COUNTERS.findall(log.read_bytes()) if log.exists() else []
     if not found:
         return None
-    captured, kernel, queue, flushed, interface = (
-        sum(map(int, column)) for column in zip(*found, strict=True)
-    )
+    captured, kernel, queue, flushed, interface = (sum(map(int, column)) for column in zip(*found, strict=True))
     return Counters(captured, dropped_kernel=kernel + queue, dropped_interface=interface, cut_off=flushed)

@@ -66,9 +66,7 @@ class HostEvidence:
         name = f"{documents.name}-items"
         return self._once(folder, name, lambda: self._volatile.collect(order.collect, documents, deadline))
 
-    def _once(
-        self, folder: IncidentFolder, name: str, collect: Callable[[], Iterable[Artefact]]
-    ) -> Collected:
+    def _once(self, folder: IncidentFolder, name: str, collect: Callable[[], Iterable[Artefact]]) -> Collected:
         """The items as they were handed over, or handed over now; kept once all of them are in the vault."""
         known = folder.read(name, Collected)
         if known is not None:

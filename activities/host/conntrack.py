@@ -58,9 +58,7 @@ def list_flows() -> Iterator[Flow]:
             yield _parse(payload)
 
 
-def foreign(
-    flows: Iterable[Flow], own: Collection[Address], lifeline: Iterable[LifelineEndpoint]
-) -> Iterator[Flow]:
+def foreign(flows: Iterable[Flow], own: Collection[Address], lifeline: Iterable[LifelineEndpoint]) -> Iterator[Flow]:
     """Flows that leave or cross this host and are not of the lifeline."""
     kept = {(e.address, e.port, e.protocol) for e in lifeline}
     return (flow for flow in flows if not _is_inside(flow, own) and not _ends(flow) & kept)

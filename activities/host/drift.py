@@ -88,9 +88,7 @@ class RulesetWatcher:
         events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
         events.setblocking(False)
         events.bind((0, _NFTABLES_EVENTS))
-        self._thread = threading.Thread(
-            target=self._watch, args=(events,), name="ruleset-watcher", daemon=True
-        )
+        self._thread = threading.Thread(target=self._watch, args=(events,), name="ruleset-watcher", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -156,14 +154,10 @@ class RulesetWatcher:
                 ruleset, devices = Ruleset(self._nft.list_ruleset()), [i.name for i in read_interfaces()]
             except (FirebreakError, OSError) as error:
                 return [Tampering(table, datetime.now(UTC), f"can't look: {error}") for table in self._held]
-            repairs = [
-                self._repair(change, until, ruleset, devices) for change, until in list(self._held.values())
-            ]
+            repairs = [self._repair(change, until, ruleset, devices) for change, until in list(self._held.values())]
         return [tampering for tampering in repairs if tampering is not None]
 
-    def _repair(
-        self, change: HostChange, until: datetime, ruleset: Ruleset, devices: list[str]
-    ) -> Tampering | None:
+    def _repair(self, change: HostChange, until: datetime, ruleset: Ruleset, devices: list[str]) -> Tampering | None:
         now = datetime.now(UTC)
         left = int((until - now).total_seconds())
         if change.ends == "open" and left < 1:

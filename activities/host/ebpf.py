@@ -35,6 +35,7 @@ _DROP_REASON = re.compile(r'\{ (\d+), "NETFILTER_DROP" \}')
 # bpftrace 0.17 always tries to raise this limit and complains where it can't; BPF memory has not counted
 # against it since Linux 5.11.
 _HARMLESS = re.compile(r"RLIMIT_MEMLOCK")
+_PROGRAMS = files("activities.host").joinpath("bpftrace")
 _LONGEST_NAME = 128
 _READ_BYTES = 1 << 16
 _BATCH_SECONDS, _REHEARSAL_SECONDS = 0.02, 0.05
@@ -47,7 +48,7 @@ class KernelEvents:
         self,
         folder: Path,
         on_documents: Callable[[Sequence[Document]], None],
-        sources: Traversable = files("activities.host").joinpath("bpftrace"),
+        sources: Traversable = _PROGRAMS,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._on_documents, self._sources = folder, on_documents, sources

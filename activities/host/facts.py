@@ -22,7 +22,7 @@ MAX_PORTS = 64
 
 
 def describe_host(host_id: str, name: str, labels: Mapping[str, str], control: str) -> Workload:
-    """This host as a workload; `control` is the control plane's address, whose interface may be for management alone."""
+    """This host as a workload; the interface to `control`, the control plane's address, may be for management."""
     return Workload(
         workload_id=host_id,
         name=name,

@@ -24,9 +24,7 @@ _PACE_SECONDS = 0.01
 _MAX_PROCESSES = 64
 
 
-def find_intruders(
-    destinations: Collection[Address], ports: Collection[int], hints: Iterable[ProcessRef]
-) -> Intruders:
+def find_intruders(destinations: Collection[Address], ports: Collection[int], hints: Iterable[ProcessRef]) -> Intruders:
     """Processes with sockets to the destinations and ports, and those hinted at that still live.
 
     An empty collection puts no limit, two empty ones accuse nothing. Takes up to 1.5 s when it finds nobody.
@@ -73,9 +71,7 @@ class _Search:
         return {remote for inode, remote in self._remotes.items() if inode not in self._attributed}
 
     def _look(self) -> None:
-        matching = {
-            found.inode: found for found in list_sockets(udp=True) if found.inode and self._accused(found)
-        }
+        matching = {found.inode: found for found in list_sockets(udp=True) if found.inode and self._accused(found)}
         fresh = matching.keys() - self._attributed
         self._remotes |= {inode: host_port(s.remote, s.remote_port) for inode, s in matching.items()}
         for pid, inodes in processes.owners(fresh).items():

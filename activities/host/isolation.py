@@ -106,9 +106,7 @@ class HostIsolation:
             after = self.observer.list_ruleset()
         differs = _differences(order.observation, after)
         restored = not differs and order.change.table not in after.our_tables
-        return Released(
-            released_at=datetime.now(UTC), restored=restored, was_standing=was_standing, drift=differs
-        )
+        return Released(released_at=datetime.now(UTC), restored=restored, was_standing=was_standing, drift=differs)
 
     def _cut(self, order: IsolateOrder, steps: Steps) -> tuple[HostObservation, HostChange, bool]:
         """What stood before this order, the change, and whether it stood already."""
@@ -183,9 +181,7 @@ class HostIsolation:
     def _roll_back(self, done: Isolated, steps: Steps) -> Isolated:
         self._lift(done.change)
         steps_ms = steps.done("rolled-back")
-        return done.model_copy(
-            update={"rolled_back": True, "steps_ms": steps_ms, "detail": "the lifeline was dead"}
-        )
+        return done.model_copy(update={"rolled_back": True, "steps_ms": steps_ms, "detail": "the lifeline was dead"})
 
     def _applied_at(self, order: IsolateOrder) -> datetime:
         now = datetime.now(UTC).isoformat()

@@ -54,9 +54,7 @@ class HostKillswitch:
         "snapshot_ruleset": nft.PERMISSIONS,
     }
 
-    def __init__(
-        self, host_id: str, journal: OrderJournal, ruleset: nft.Nft, watcher: Watcher | None = None
-    ) -> None:
+    def __init__(self, host_id: str, journal: OrderJournal, ruleset: nft.Nft, watcher: Watcher | None = None) -> None:
         self._host_id = host_id
         self._isolation = HostIsolation(host_id, journal, ruleset, watcher)
 

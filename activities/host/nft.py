@@ -132,14 +132,14 @@ def _spawn() -> subprocess.Popen[bytes]:
     try:
         # A group of its own: Ctrl-C on the agent must not end it before the agent is done with it.
         process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
-        with contextlib.suppress(PermissionError):
-            # On a busy host the cut must not wait for its turn behind the intruder's own load.
-            os.setpriority(os.PRIO_PROCESS, process.pid, -20)
-        return process
     except OSError as error:
         raise NftUnavailable(
             f"nft could not be started: {error}.", hint="Install it (Debian: nftables), with /usr/sbin on the PATH."
         ) from error
+    with contextlib.suppress(PermissionError):
+        # On a busy host the cut must not wait for its turn behind the intruder's own load.
+        os.setpriority(os.PRIO_PROCESS, process.pid, -20)
+    return process
 
 
 def _batch(commands: Sequence[NftCommand]) -> bytes:

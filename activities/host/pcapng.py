@@ -145,9 +145,7 @@ def _read_statistics(summary: CaptureSummary, body: bytes, order: str) -> None:
 
 
 def _counter(value: bytes | None, order: str) -> int | None:
-    return (
-        struct.unpack(order + "Q", value)[0] if value is not None and len(value) == _COUNTER_BYTES else None
-    )
+    return struct.unpack(order + "Q", value)[0] if value is not None and len(value) == _COUNTER_BYTES else None
 
 
 def _options(data: bytes, order: str) -> dict[int, bytes]:

@@ -45,11 +45,7 @@ def probe_peers(order: ProbeOrder, witness: str) -> tuple[Measurement, ...]:
         *(new or [report.of("new", "unknown", "tcp-connect", _NO_PORT)]),
         report.established(tuple(sessions.values()), heard.total()),
         report.ipv6(new, heard[6]),
-        *(
-            report.bystander(target.host_id, attempts[key])
-            for target in order.bystanders
-            for key in _keys(target)
-        ),
+        *(report.bystander(target.host_id, attempts[key]) for target in order.bystanders for key in _keys(target)),
     )
 
 
@@ -84,9 +80,7 @@ class _Report:
         self._order, self._witness = order, witness
         self._subject = order.subject[0].host_id
 
-    def of(
-        self, aspect: Aspect, result: Result, method: str, detail: str, *, applicable: bool = True
-    ) -> Measurement:
+    def of(self, aspect: Aspect, result: Result, method: str, detail: str, *, applicable: bool = True) -> Measurement:
         return Measurement(
             aspect=aspect,
             result=result,
@@ -120,9 +114,7 @@ class _Report:
             idle = f"; {len(sessions)} idle for more than {_IDLE_MS // 60_000} minutes" if sessions else ""
             return self.of("established", "unknown", method, f"no established session to judge by{idle}")
         latest = min(found.heard_ms_ago or 0 for found in moving)
-        detail = (
-            f"nothing heard, with {len(moving)} established sessions; the latest was heard {latest} ms before"
-        )
+        detail = f"nothing heard, with {len(moving)} established sessions; the latest was heard {latest} ms before"
         return self.of("established", "cut", method, detail)
 
     def ipv6(self, new: Sequence[Measurement], heard: int) -> Measurement:
@@ -130,9 +122,7 @@ class _Report:
         tried = [result for result, key in zip(new, keys, strict=True) if isinstance(key[0], IPv6Address)]
         method = f"{len(tried)} tcp-connects and silence {self._order.silence_ms} ms over IPv6"
         if not any(isinstance(target.address, IPv6Address) for target in self._order.subject):
-            return self.of(
-                "ipv6", "unknown", method, "no IPv6 address of the host is known", applicable=False
-            )
+            return self.of("ipv6", "unknown", method, "no IPv6 address of the host is known", applicable=False)
         if heard or any(result.result == "open" for result in tried):
             answered = sum(result.result == "open" for result in tried)
             return self.of("ipv6", "open", method, f"{answered} connects answered, {heard} packets heard")
@@ -170,6 +160,4 @@ def _moves(session: Socket) -> bool:
 
 
 def _in_words(attempt: Attempt) -> str:
-    return f"{attempt.outcome} after {attempt.took_ms:g} ms" + (
-        f" ({attempt.error})" if attempt.error else ""
-    )
+    return f"{attempt.outcome} after {attempt.took_ms:g} ms" + (f" ({attempt.error})" if attempt.error else "")

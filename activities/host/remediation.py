@@ -59,9 +59,7 @@ def _changed(ref: ProcessRef) -> str:
     if processes.netns_of(ref.pid) != own_netns():
         return "it lives in another network namespace, that is on another host"
     program = processes.executable_of(ref.pid)
-    return (
-        "" if program == ref.executable else f"it runs {program} now and not {ref.executable}; find it again"
-    )
+    return "" if program == ref.executable else f"it runs {program} now and not {ref.executable}; find it again"
 
 
 def _is_same(ref: ProcessRef) -> bool:
@@ -79,9 +77,7 @@ def _group_is_same(ref: ProcessRef) -> bool:
     leader = processes.stat(ref.pgid)
     if leader is not None and leader.living:
         return ref.pid != ref.pgid and leader.start_ticks <= ref.start_ticks
-    return any(
-        processes.executable_of(member.pid) == ref.executable for member in processes.members(ref.pgid)
-    )
+    return any(processes.executable_of(member.pid) == ref.executable for member in processes.members(ref.pgid))
 
 
 def _await_end(groups: set[int]) -> set[int]:

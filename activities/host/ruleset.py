@@ -60,16 +60,12 @@ class Ruleset:
     @property
     def our_tables(self) -> tuple[str, ...]:
         """Names of our tables that are loaded, whether or not they still hold anything."""
-        return tuple(
-            sorted({body["name"] for kind, body in self._entries if kind == "table" and _ours(kind, body)})
-        )
+        return tuple(sorted({body["name"] for kind, body in self._entries if kind == "table" and _ours(kind, body)}))
 
     @property
     def tables_in_force(self) -> tuple[str, ...]:
         """Names of our tables that hold a host now: with their hooks, and armed if they have a dead-man."""
-        hooked = {
-            b["table"] for k, b in self._entries if k == "chain" and b["family"] == "inet" and _ours(k, b)
-        }
+        hooked = {b["table"] for k, b in self._entries if k == "chain" and b["family"] == "inet" and _ours(k, b)}
         return tuple(sorted(table for table in hooked if not self.disarmed(table)))
 
     def disarmed(self, table: str) -> bool:

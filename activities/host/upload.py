@@ -76,9 +76,7 @@ class VaultUploader:
             if storage is not None:
                 return storage
             if time.monotonic() + pause > deadline:
-                raise UploadFailed(
-                    f"{evidence_id} did not reach the vault: {reason}.", hint=f"It is in {path}."
-                )
+                raise UploadFailed(f"{evidence_id} did not reach the vault: {reason}.", hint=f"It is in {path}.")
             time.sleep(pause)
             pause = min(pause * 2, _PAUSE_SECONDS_MAX)
 
@@ -98,9 +96,7 @@ class VaultUploader:
         try:
             return "", Storage.model_validate_json(answer.content)
         except ValidationError as error:
-            raise UploadFailed(
-                f"The vault's answer is no Storage: {error}", hint=f"It is in {path}."
-            ) from error
+            raise UploadFailed(f"The vault's answer is no Storage: {error}", hint=f"It is in {path}.") from error
 
     def _headers(self, url: httpx.URL, path: Path, sha256: str) -> dict[str, str]:
         target, digest = url.raw_path.decode("ascii"), content_digest(sha256)
@@ -115,15 +111,11 @@ def post_signed(
 ) -> None:
     """Post a small document as this host; raises httpx.HTTPError when it is not taken."""
     digest = content_digest(hashlib.sha256(body).hexdigest())
-    headers = signed_headers("POST", path, digest, host_id=host_id, key=key) | {
-        "Content-Type": "application/json"
-    }
+    headers = signed_headers("POST", path, digest, host_id=host_id, key=key) | {"Content-Type": "application/json"}
     client.post(api_url.rstrip("/") + path, content=body, headers=headers).raise_for_status()
 
 
-def signed_headers(
-    method: str, target: str, digest: str, *, host_id: str, key: Ed25519PrivateKey
-) -> dict[str, str]:
+def signed_headers(method: str, target: str, digest: str, *, host_id: str, key: Ed25519PrivateKey) -> dict[str, str]:
     """What proves that a request is this host's; `target` is path and query as sent."""
     timestamp = str(int(time.time()))
     signature = key.sign(upload_message(method, target, timestamp, digest))

@@ -94,9 +94,7 @@ class VolatileCollector:
 def _outcome(document: dict[str, Any]) -> Outcome:
     if document["truncated"]:
         return Outcome(state="truncated", reason=document["truncated"])
-    return (
-        Outcome(state="collected") if document["entries"] else Outcome(state="empty", reason="there was none")
-    )
+    return Outcome(state="collected") if document["entries"] else Outcome(state="empty", reason="there was none")
 
 
 def _acquisition(document: dict[str, Any]) -> Acquisition:

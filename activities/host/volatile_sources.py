@@ -48,9 +48,7 @@ class Reading:
     truncated: str = ""
 
 
-def _bounded(
-    entries: list[Entry], *, tool: str = "", command: tuple[str, ...] = (), cut: str = ""
-) -> Reading:
+def _bounded(entries: list[Entry], *, tool: str = "", command: tuple[str, ...] = (), cut: str = "") -> Reading:
     if len(entries) > MAX_ENTRIES:
         cut = f"{len(entries)} entries, the first {MAX_ENTRIES} are kept"
     return Reading(entries[:MAX_ENTRIES], tool, command, cut)
@@ -74,9 +72,7 @@ def _json_command(*commands: tuple[str, ...]) -> Callable[[float], Reading]:
         for command in commands:
             found = json.loads(_run(command, deadline) or "[]")
             entries += found["nftables"] if isinstance(found, dict) else found
-        return _bounded(
-            entries, tool=commands[0][0], command=tuple(word for c in commands for word in (*c, ";"))[:-1]
-        )
+        return _bounded(entries, tool=commands[0][0], command=tuple(word for c in commands for word in (*c, ";"))[:-1])
 
     return read
 

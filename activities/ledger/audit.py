@@ -99,9 +99,7 @@ class AuditChain:
             verdict = _walk(connection)
             kept = read_state(connection, HEAD) or f"0:{GENESIS}"
         if verdict.ok and kept != f"{verdict.events}:{verdict.head}":
-            failure = (
-                f"the chain ends at event {verdict.events}, the ledger had noted {kept.partition(':')[0]}"
-            )
+            failure = f"the chain ends at event {verdict.events}, the ledger had noted {kept.partition(':')[0]}"
             return verdict.model_copy(update={"ok": False, "first_failure": failure})
         return verdict
 
@@ -141,9 +139,7 @@ def _hash(row: Mapping[str, Any]) -> str:
     # The body goes in as the text that it became: reading a number back may give another type.
     hashed = {key: row[key] for key in ("seq", "kind", "actor", "incident_id", "body", "prev_hash")}
     at: datetime = row["at"]
-    return hashlib.sha256(
-        canonical(hashed | {"at": at.astimezone(UTC).isoformat(timespec="microseconds")})
-    ).hexdigest()
+    return hashlib.sha256(canonical(hashed | {"at": at.astimezone(UTC).isoformat(timespec="microseconds")})).hexdigest()
 
 
 def _failure(row: RowMapping, expected_seq: int, head: str) -> str:

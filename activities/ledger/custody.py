@@ -47,10 +47,7 @@ class Custody:
     def manifests(self, case_id: str) -> list[Manifest]:
         """The chain of a case, in order."""
         with self._database.read() as connection:
-            return [
-                Manifest.model_validate_json(document)
-                for document in _documents(connection, manifests, case_id)
-            ]
+            return [Manifest.model_validate_json(document) for document in _documents(connection, manifests, case_id)]
 
     def append_custody(self, case_id: str, build: Callable[[int, str], CustodyEvent]) -> CustodyEvent:
         """Chain one event; an event whose id is known is returned as it stands.
@@ -79,10 +76,7 @@ class Custody:
 
 def _place(connection: Connection, chain: Table, case_id: str) -> tuple[int, str]:
     last = connection.execute(
-        select(chain.c.seq, chain.c.hash)
-        .where(chain.c.case_id == case_id)
-        .order_by(chain.c.seq.desc())
-        .limit(1)
+        select(chain.c.seq, chain.c.hash).where(chain.c.case_id == case_id).order_by(chain.c.seq.desc()).limit(1)
     ).one_or_none()
     return (last.seq + 1, last.hash) if last is not None else (1, GENESIS)
 

@@ -52,9 +52,7 @@ class Database:
             event.listen(engine, "connect", _set_pragmas)
             event.listen(engine, "begin", _begin_sqlite)
         else:
-            engine = create_engine(
-                target, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
-            )
+            engine = create_engine(target, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True)
         return cls(engine)
 
     @contextmanager
@@ -95,9 +93,7 @@ def _driver_url(url: str) -> URL:
             hint="Use sqlite:////absolute/path/ledger.db or postgresql://user@host/database.",
         )
     if backend == "sqlite" and target.database in {None, "", ":memory:"}:
-        raise LedgerUnusable(
-            "A ledger in memory would forget.", hint="Name a file: sqlite:////absolute/path/ledger.db"
-        )
+        raise LedgerUnusable("A ledger in memory would forget.", hint="Name a file: sqlite:////absolute/path/ledger.db")
     return target.set(drivername=DRIVERS[backend])
 
 

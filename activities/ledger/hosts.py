@@ -48,9 +48,7 @@ class Hosts:
         _refuse_takeover(connection, workload, public_key)
         now = datetime.now(UTC)
         known = {"name": workload.name.lower(), "document": workload.model_dump_json(), "last_seen": now}
-        changed = connection.execute(
-            update(hosts).where(hosts.c.host_id == workload.workload_id).values(known)
-        )
+        changed = connection.execute(update(hosts).where(hosts.c.host_id == workload.workload_id).values(known))
         if changed.rowcount == 0:
             new = {"host_id": workload.workload_id, "public_key": public_key, "joined_at": now}
             connection.execute(insert(hosts).values(known | new))

@@ -30,9 +30,7 @@ class IncidentFilter(Frozen):
     status: Literal["open", "closed"] | None = None
     stage: Stage | None = None
     min_severity: int = Field(default=0, ge=0, le=100)
-    host: str | None = Field(
-        default=None, description="Name, id or address of a target, or what the alert named."
-    )
+    host: str | None = Field(default=None, description="Name, id or address of a target, or what the alert named.")
     text: str | None = Field(default=None, description="Part of title, rule, message, key, playbook or id.")
 
 
@@ -88,9 +86,7 @@ class Incidents:
             row = connection.execute(_rows().where(incidents.c.incident_id == incident_id)).one_or_none()
         return read(row) if row is not None else None
 
-    def incidents(
-        self, wanted: IncidentFilter | None = None, *, limit: int = 50, cursor: str | None = None
-    ) -> Page:
+    def incidents(self, wanted: IncidentFilter | None = None, *, limit: int = 50, cursor: str | None = None) -> Page:
         """A page of incidents, newest first.
 
         Raises:
@@ -164,11 +160,7 @@ def _after(opened_at: datetime, incident_id: str) -> ColumnElement[bool]:
 
 
 def _cursor(opened_at: datetime, incident_id: str) -> str:
-    return (
-        base64.urlsafe_b64encode(json.dumps([opened_at.isoformat(), incident_id]).encode())
-        .decode()
-        .rstrip("=")
-    )
+    return base64.urlsafe_b64encode(json.dumps([opened_at.isoformat(), incident_id]).encode()).decode().rstrip("=")
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, str]:

@@ -106,9 +106,7 @@ class Intake:
     def pending(self, limit: int = 100) -> list[PendingBatch]:
         """What waits to be handed over: one batch per incident, in order of arrival, up to `limit`."""
         columns = (outbox.c.id, outbox.c.incident_id, outbox.c.received_at)
-        waiting = (
-            select(*columns).where(outbox.c.dispatched_at.is_(None)).order_by(outbox.c.id).limit(SCAN_ROWS)
-        )
+        waiting = select(*columns).where(outbox.c.dispatched_at.is_(None)).order_by(outbox.c.id).limit(SCAN_ROWS)
         with self._database.read() as connection:
             groups: dict[str, list[Row[*tuple[Any, ...]]]] = {}
             for row in connection.execute(waiting):
@@ -126,9 +124,7 @@ class Intake:
             for some in _slices(outbox_ids):
                 connection.execute(update(outbox).where(outbox.c.id.in_(some)).values(dispatched_at=now))
                 belonging = select(outbox.c.incident_id).where(outbox.c.id.in_(some))
-                started = update(incidents).where(
-                    incidents.c.incident_id.in_(belonging), ~incidents.c.started
-                )
+                started = update(incidents).where(incidents.c.incident_id.in_(belonging), ~incidents.c.started)
                 connection.execute(started.values(started=True))
 
     def recorrelate(self, outbox_ids: Sequence[int]) -> str:
@@ -139,9 +135,7 @@ class Intake:
         """
         with self._database.write() as connection:
             line = connection.execute(select(outbox).where(outbox.c.id == min(outbox_ids))).one()
-            was = connection.execute(
-                select(incidents).where(incidents.c.incident_id == line.incident_id)
-            ).one()
+            was = connection.execute(select(incidents).where(incidents.c.incident_id == line.incident_id)).one()
             self._database.lock(connection, f"correlate:{was.correlation_key}")
             ended = update(incidents).where(incidents.c.incident_id == was.incident_id)
             connection.execute(ended.values(status="closed", alerts=was.alerts - len(outbox_ids)))
@@ -162,9 +156,7 @@ def _nobody_waits() -> None:
 
 
 def _alerts(connection: Connection, wanted: str) -> int:
-    return (
-        connection.execute(select(incidents.c.alerts).where(incidents.c.incident_id == wanted)).scalar() or 0
-    )
+    return connection.execute(select(incidents.c.alerts).where(incidents.c.incident_id == wanted)).scalar() or 0
 
 
 def _first_lines(connection: Connection, ids: list[int]) -> dict[int, Row[*tuple[Any, ...]]]:

@@ -59,9 +59,7 @@ class JoinTokens:
 
 def _use(connection: Connection, token: str, *, again: bool) -> None:
     mine = join_tokens.c.token_hash == _hash(token)
-    row = connection.execute(
-        select(join_tokens.c.expires_at, join_tokens.c.uses_left).where(mine)
-    ).one_or_none()
+    row = connection.execute(select(join_tokens.c.expires_at, join_tokens.c.uses_left).where(mine)).one_or_none()
     if row is None or row.expires_at <= datetime.now(UTC):
         raise JoinTokenRefused(
             "The join token is unknown or has expired.", hint="Make a new one: firebreak join-token create."
@@ -70,16 +68,12 @@ def _use(connection: Connection, token: str, *, again: bool) -> None:
     if row.uses_left is None or again:
         return
     if row.uses_left < 1:
-        raise JoinTokenRefused(
-            "The join token is used up.", hint="Make a new one: firebreak join-token create."
-        )
+        raise JoinTokenRefused("The join token is used up.", hint="Make a new one: firebreak join-token create.")
     connection.execute(update(join_tokens).where(mine).values(uses_left=row.uses_left - 1))
 
 
 def _is_member(connection: Connection, workload: Workload, public_key: bytes) -> bool:
-    pinned = connection.execute(
-        select(hosts.c.public_key).where(hosts.c.host_id == workload.workload_id)
-    ).scalar()
+    pinned = connection.execute(select(hosts.c.public_key).where(hosts.c.host_id == workload.workload_id)).scalar()
     return pinned is not None and bytes(pinned) == public_key
 
 

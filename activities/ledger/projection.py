@@ -22,18 +22,14 @@ def open_incident(connection: Connection, key: str, received: ReceivedAlert, *, 
     found = incident_id(key, ordinal)
     snapshot = _first_snapshot(found, key, received)
     counted = {"correlation_key": key, "ordinal": ordinal, "alerts": alerts, "started": False, "sequence": 0}
-    connection.execute(
-        insert(incidents), {"incident_id": found, "status": "open"} | counted | columns(snapshot)
-    )
+    connection.execute(insert(incidents), {"incident_id": found, "status": "open"} | counted | columns(snapshot))
     _insert_hosts(connection, snapshot)
     return found
 
 
 def next_ordinal(connection: Connection, key: str) -> int:
     """One more than the incidents that the key has had."""
-    last = connection.execute(
-        select(func.max(incidents.c.ordinal)).where(incidents.c.correlation_key == key)
-    ).scalar()
+    last = connection.execute(select(func.max(incidents.c.ordinal)).where(incidents.c.correlation_key == key)).scalar()
     return (last or 0) + 1
 
 

@@ -10,6 +10,7 @@ to Temporal can neither start an incident nor decide on one.
     converter = agent_converter(agent_key, pinned_control_key)
 """
 
+import copy
 import dataclasses
 import hmac
 import re
@@ -81,14 +82,18 @@ class _HostCodec(PayloadCodec, WithSerializationContext):
         self._workflow_id = ""
 
     def with_context(self, context: SerializationContext) -> Self:
-        copy = type(self).__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        is_host = isinstance(context, ActivitySerializationContext) and (context.activity_task_queue or "").startswith(
-            HOST_QUEUE_PREFIX
-        )
-        copy._context = context if is_host and isinstance(context, ActivitySerializationContext) else None
-        copy._workflow_id = _series(getattr(context, "workflow_id", None) or "")
-        return copy
+        """A codec for the payloads of one workflow or activity."""
+        bound = copy.copy(self)
+        bound.bind(context)
+        return bound
+
+    def bind(self, context: SerializationContext) -> None:
+        """Take on what the next payloads belong to."""
+        self._workflow_id = _series(getattr(context, "workflow_id", None) or "")
+        self._context = None
+        if isinstance(context, ActivitySerializationContext):
+            queue = context.activity_task_queue or ""
+            self._context = context if queue.startswith(HOST_QUEUE_PREFIX) else None
 
 
 def _series(workflow_id: str) -> str:
@@ -168,6 +173,7 @@ class ControlCodec(_HostCodec):
         self._host_key = host_key
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Sign what goes to a host, seal the rest."""
         if self._context is None:
             return [self._seal.close(self._workflow_id, payload) for payload in payloads]
         if self._key is None:
@@ -175,6 +181,7 @@ class ControlCodec(_HostCodec):
         return [_sign(self._key, b"order", self._context, payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Mark what a host sent, open the seal of the rest; raises SealBroken."""
         if self._context is None:
             return [self._seal.open(self._workflow_id, payload) for payload in payloads]
         return [self._mark(payload, self._context) for payload in payloads]
@@ -209,11 +216,13 @@ class AgentCodec(_HostCodec):
         self._control_key = control_key
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Sign results."""
         if self._context is None:
             return list(payloads)
         return [_sign(self._key, b"result", self._context, payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Judge the order; the guard refuses what is not verified."""
         # Only the first decode of a task is its order; heartbeat details follow and must not overrule it.
         if order_verdict.get() is None:
             order_verdict.set(self._judge(payloads))

@@ -40,6 +40,7 @@ class ErrorTranslation(Interceptor):
     """Translates FirebreakError at the edge of every control activity."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - SDK's name
+        """See `temporalio.worker.Interceptor`."""
         return _Translating(next)
 
 
@@ -60,6 +61,7 @@ class OrderGuard(Interceptor):
         self._report = report
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - SDK's name
+        """See `temporalio.worker.Interceptor`."""
         return _Guarding(_Translating(next), self._host_id, self._journal, self._report)
 
 
@@ -103,7 +105,8 @@ class _Guarding(ActivityInboundInterceptor):
         verb = activity.info().activity_type
         log.warning("order refused", order_id=order_id, verb=verb, reason=reason)
         asyncio.get_running_loop().run_in_executor(None, self._report, order_id, verb, reason)
-        error = OrderRefused(f"Order {order_id} ({verb}) was refused: {reason}.", hint="Look at the audit log of this host.")
+        summary = f"Order {order_id} ({verb}) was refused: {reason}."
+        error = OrderRefused(summary, hint="Look at the audit chain: firebreak audit list.")
         return ApplicationError(error.summary, error.hint, type=code, non_retryable=True)
 
     @staticmethod

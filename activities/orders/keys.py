@@ -79,7 +79,9 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except ValueError as error:
-        raise KeyUnusable(f"{path} holds no PEM private key.", hint="Restore it, or remove it and join again.") from error
+        raise KeyUnusable(
+            f"{path} holds no PEM private key.", hint="Restore it, or remove it and join again."
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyUnusable(f"{path} holds a {type(key).__name__}, expected Ed25519.", hint="Remove it and join again.")
     return key

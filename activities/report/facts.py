@@ -109,9 +109,7 @@ def _verdict(snapshot: IncidentSnapshot) -> Verdict:
     held = [target for target in targets if target.applied_at and target.state in _HELD_STATES]
     if not held:
         reasons = tuple(f"{t.workload.name}: {t.state}. {t.reason}".strip() for t in targets)
-        return Verdict(
-            "bad" if targets else "care", "Nothing was contained", reasons or (_untouched(snapshot),)
-        )
+        return Verdict("bad" if targets else "care", "Nothing was contained", reasons or (_untouched(snapshot),))
     proven = [target for target in held if target.proof and target.proof.verdict == "effective"]
     took = _time_to_contain(snapshot)
     sentences = tuple(sentence for target in targets for sentence in _sentences(target))
@@ -138,12 +136,8 @@ def _sentences(target: TargetStatus) -> list[str]:
     elif proof.verdict == "partial":
         said = [f"{name} was isolated, but {listed(list(proof.reasons))}."]
     else:
-        witnesses = sorted(
-            {m.witness for m in proof.measurements if m.independent and m.aspect in CUT_ASPECTS}
-        )
-        said = [
-            f"{len(witnesses)} other hosts measured that new, established and IPv6 traffic of {name} stopped."
-        ]
+        witnesses = sorted({m.witness for m in proof.measurements if m.independent and m.aspect in CUT_ASPECTS})
+        said = [f"{len(witnesses)} other hosts measured that new, established and IPv6 traffic of {name} stopped."]
         said = [said[0].replace("1 other hosts", "Another host")]
         said.append("Its management lifeline stayed up.")
     return [*said, *_ended(target)]
@@ -153,14 +147,8 @@ def _ended(target: TargetStatus) -> list[str]:
     name = target.workload.name
     if target.state == "released":
         after = {True: "its rules are as they were before", False: "its rules differ from before", None: ""}
-        return [
-            f"{name} is released"
-            + (f"; {after[target.restored]}" if target.restored is not None else "")
-            + "."
-        ]
-    return (
-        [f"The lease on {name} has ended."] if target.state == "expired" else [f"{name} is still isolated."]
-    )
+        return [f"{name} is released" + (f"; {after[target.restored]}" if target.restored is not None else "") + "."]
+    return [f"The lease on {name} has ended."] if target.state == "expired" else [f"{name} is still isolated."]
 
 
 def _time_to_contain(snapshot: IncidentSnapshot) -> timedelta | None:
@@ -182,9 +170,7 @@ def _figures(snapshot: IncidentSnapshot) -> tuple[Figure, ...]:
     signed = "signed by its source" if snapshot.first_alert.signed else "not signed by its source"
     return (
         Figure(span(took) if took is not None else "-", "to contain", "alert received until traffic was cut"),
-        Figure(
-            span(until_proof) if until_proof else "-", "to prove", "alert received until the last measurement"
-        ),
+        Figure(span(until_proof) if until_proof else "-", "to prove", "alert received until the last measurement"),
         Figure(
             f"{whole} of {len(packets)}",
             "evidence items whole",
@@ -216,9 +202,7 @@ def _target(status: TargetStatus) -> TargetFacts:
 
 def _ballot(status: GateStatus, timeline: Sequence[IncidentEvent]) -> Ballot:
     times = {
-        (event.actor, str(event.details.get("plan_hash"))): event.at
-        for event in timeline
-        if event.kind == "decision"
+        (event.actor, str(event.details.get("plan_hash"))): event.at for event in timeline if event.kind == "decision"
     }
     decisions = tuple((d, times.get((f"user:{d.actor}", d.plan_hash))) for d in status.gate.decisions)
     return Ballot(status, decisions)

@@ -40,9 +40,7 @@ MAX_ADDRESSES = 256
 class Corroborations:
     """Asks one SIEM about alerts; without one it says so. `inventory` gives the workloads that we know."""
 
-    def __init__(
-        self, siem: Elasticsearch | None, inventory: Callable[[], Inventory], index: str = FLOWS
-    ) -> None:
+    def __init__(self, siem: Elasticsearch | None, inventory: Callable[[], Inventory], index: str = FLOWS) -> None:
         self._siem = siem
         self._inventory = inventory
         self._index = index
@@ -101,9 +99,7 @@ def _query(alert: Alert, parties: tuple[Addresses, ...], came: datetime, window:
 
     And only late ones, whatever `event.created` it writes: every host was denied something once.
     """
-    sources = (
-        [alert.source.ip] if alert.source.ip else sorted({a for party in parties for a in party}, key=str)
-    )
+    sources = [alert.source.ip] if alert.source.ip else sorted({a for party in parties for a in party}, key=str)
     claim: list[dict[str, Any]] = [{"terms": {"source.ip": [str(a) for a in sources[:MAX_ADDRESSES]]}}]
     if alert.destination.ip:
         claim.append({"term": {"destination.ip": str(alert.destination.ip)}})
@@ -112,9 +108,7 @@ def _query(alert: Alert, parties: tuple[Addresses, ...], came: datetime, window:
     return denials(came - window, came + SKEW, *claim)
 
 
-def _conclude(
-    alert: Alert, parties: tuple[Addresses, ...], answer: dict[str, Any], asked: str
-) -> Corroboration:
+def _conclude(alert: Alert, parties: tuple[Addresses, ...], answer: dict[str, Any], asked: str) -> Corroboration:
     """Every accused workload was denied; and if documents are cited, some of them are among these denials."""
     hits, found = int(answer["hits"]["total"]["value"]), answer["aggregations"]
     denied = {ip_address(bucket["key"]) for bucket in found["sources"]["buckets"]}

@@ -120,9 +120,7 @@ class Detections:
         body = finding.alert().model_dump_json(exclude_none=True)
         sent_at = datetime.now(UTC)
         try:
-            response = await http.post(
-                self._url, content=body, headers=self._signed(finding.message_id, body)
-            )
+            response = await http.post(self._url, content=body, headers=self._signed(finding.message_id, body))
         except httpx.HTTPError as error:
             raise _Failed(f"{self._url.host} is not reachable ({type(error).__name__})") from error
         if not response.is_success:

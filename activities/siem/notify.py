@@ -97,6 +97,4 @@ def _operation(index: str, snapshot: IncidentSnapshot, event: IncidentEvent) -> 
 
 
 def _tell(snapshot: IncidentSnapshot, missing: int, reason: str) -> None:
-    log.warning(
-        "the SIEM did not take events", incident_id=snapshot.incident_id, missing=missing, reason=reason[:500]
-    )
+    log.warning("the SIEM did not take events", incident_id=snapshot.incident_id, missing=missing, reason=reason[:500])

@@ -60,10 +60,7 @@ def list_tokens(context: typer.Context, state_dir: StateDir = None, as_json: AsJ
     if as_json:
         print_json([{key: value for key, value in entry.items() if key != "sha256"} for entry in entries])
         return
-    rows = [
-        (e["name"], ", ".join(e["roles"]), moment(e["created"]), moment(e["expires"]) or "never")
-        for e in entries
-    ]
+    rows = [(e["name"], ", ".join(e["roles"]), moment(e["created"]), moment(e["expires"]) or "never") for e in entries]
     print_table(
         ("name", "roles", "made (UTC)", "ends"),
         rows,
@@ -82,9 +79,7 @@ def revoke_token(context: typer.Context, name: Name, state_dir: StateDir = None)
 def add_source(
     context: typer.Context,
     name: Name,
-    unsigned: Annotated[
-        bool, typer.Option("--unsigned", help="It can't sign: give it a bearer token.")
-    ] = False,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="It can't sign: give it a bearer token.")] = False,
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,9 +89,7 @@ def add_source(
 
 
 @source.command("rotate")
-def rotate_source(
-    context: typer.Context, name: Name, state_dir: StateDir = None, as_json: AsJson = False
-) -> None:
+def rotate_source(context: typer.Context, name: Name, state_dir: StateDir = None, as_json: AsJson = False) -> None:
     """Give a source a new secret; the one before counts until the next rotation."""
     _show_source(Sources(_state(context, state_dir)).rotate(name).model_dump(mode="json"), as_json=as_json)
 
@@ -113,8 +106,7 @@ def list_sources(context: typer.Context, state_dir: StateDir = None, as_json: As
         print_json(entries)
         return
     rows = [
-        (e["name"], "signature" if e["signed"] else "bearer token", e["secrets"], e["rate_per_second"])
-        for e in entries
+        (e["name"], "signature" if e["signed"] else "bearer token", e["secrets"], e["rate_per_second"]) for e in entries
     ]
     print_table(
         ("name", "proves itself by", "secrets", "alerts/s"),

@@ -89,9 +89,7 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
 
 @playbooks.command("check")
 def check(
-    directory: Annotated[
-        Path | None, typer.Argument(help="Folder of YAML files; default: the catalog.")
-    ] = None,
+    directory: Annotated[Path | None, typer.Argument(help="Folder of YAML files; default: the catalog.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Load every playbook; each error names file, line and what was expected."""

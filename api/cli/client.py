@@ -33,9 +33,7 @@ class ClientSettings(Settings):
     """Where the API is and who asks; the state directory for what is done on the node itself."""
 
     url: str = Field(default="http://127.0.0.1:8080", description="Address of the API.")
-    token: SecretStr | None = Field(
-        default=None, description="Bearer token; made by `firebreak token create`."
-    )
+    token: SecretStr | None = Field(default=None, description="Bearer token; made by `firebreak token create`.")
 
 
 class ApiClient:
@@ -46,9 +44,7 @@ class ApiClient:
 
     def get(self, path: str, **query: object) -> Any:
         """GET with a query; what is None is left out."""
-        return self._call(
-            "GET", path, params={key: value for key, value in query.items() if value is not None}
-        )
+        return self._call("GET", path, params={key: value for key, value in query.items() if value is not None})
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """POST of a JSON body."""
@@ -111,9 +107,7 @@ def _check(response: httpx.Response) -> None:
     if not response.is_error:
         return
     problem = _problem(response)
-    lines = [
-        f"  {wrong.get('pointer') or '/'}: {wrong.get('detail', '')}" for wrong in problem.get("errors", [])
-    ]
+    lines = [f"  {wrong.get('pointer') or '/'}: {wrong.get('detail', '')}" for wrong in problem.get("errors", [])]
     summary = "\n".join([str(problem.get("detail") or f"The API answered {response.status_code}."), *lines])
     raise ApiRefused(summary, hint=str(problem.get("hint", "")))
 

@@ -11,9 +11,7 @@ from api.cli.client import api
 from api.cli.output import AsJson, print_json, print_table, say
 from segmentation.errors import FirebreakError
 
-app = typer.Typer(
-    no_args_is_help=True, help="Evidence: what was collected, and whether it still is what it was."
-)
+app = typer.Typer(no_args_is_help=True, help="Evidence: what was collected, and whether it still is what it was.")
 Id = Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")]
 
 
@@ -51,15 +49,11 @@ def get(
     announced = response.headers.get("content-digest", "")
     if announced != found:
         partial.unlink()
-        raise EvidenceBroken(
-            f"{evidence_id} came with {found}, announced was {announced}.", hint="Fetch it again."
-        )
+        raise EvidenceBroken(f"{evidence_id} came with {found}, announced was {announced}.", hint="Fetch it again.")
     try:
         target.hardlink_to(partial)  # never replaces a file that is there
     except FileExistsError as error:
-        raise EvidenceBroken(
-            f"There is a file {target} already.", hint="Name another with --output."
-        ) from error
+        raise EvidenceBroken(f"There is a file {target} already.", hint="Name another with --output.") from error
     finally:
         partial.unlink()
     say(f"{target}: {target.stat().st_size} bytes, {found}")
@@ -68,15 +62,11 @@ def get(
 @app.command()
 def verify(
     context: typer.Context,
-    incident_id: Annotated[
-        str, typer.Argument(help="Id of the incident, or a case's directory.", metavar="CASE")
-    ],
+    incident_id: Annotated[str, typer.Argument(help="Id of the incident, or a case's directory.", metavar="CASE")],
     as_json: AsJson = False,
 ) -> None:
     """Recompute every hash of a case: by the API, or of a directory on its own, offline."""
-    verdict = (
-        _verify_directory(Path(incident_id)) if Path(incident_id).is_dir() else _ask(context, incident_id)
-    )
+    verdict = _verify_directory(Path(incident_id)) if Path(incident_id).is_dir() else _ask(context, incident_id)
     if as_json:
         print_json(verdict)
     if not verdict["ok"]:

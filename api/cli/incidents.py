@@ -74,13 +74,9 @@ def decide(
     context: typer.Context,
     incident_id: Id,
     gate_id: Annotated[str, typer.Argument(help="Id of the gate.", metavar="GATE")],
-    approve: Annotated[
-        bool | None, typer.Option("--approve/--deny", help="The decision.", show_default=False)
-    ] = None,
+    approve: Annotated[bool | None, typer.Option("--approve/--deny", help="The decision.", show_default=False)] = None,
     reason: Reason = "",
-    plan_hash: Annotated[
-        str | None, typer.Option(help="The plan you read; default: the one shown now.")
-    ] = None,
+    plan_hash: Annotated[str | None, typer.Option(help="The plan you read; default: the one shown now.")] = None,
 ) -> None:
     """Decide at a gate, after showing the plan that the decision is about."""
     client = api(context)
@@ -89,9 +85,7 @@ def decide(
     if approve is None:
         approve = typer.confirm("Approve this plan?", err=True)
     body = {"gate_id": gate_id, "plan_hash": plan_hash or gate["plan_hash"], "reason": reason}
-    client.post(
-        f"/v1/incidents/{incident_id}/decisions", body | {"verdict": "approve" if approve else "deny"}
-    )
+    client.post(f"/v1/incidents/{incident_id}/decisions", body | {"verdict": "approve" if approve else "deny"})
     say(f"{'Approved' if approve else 'Denied'}: {gate_id}.")
 
 
@@ -120,9 +114,7 @@ def _gate(incident: dict[str, Any], gate_id: str) -> dict[str, Any]:
         if gate["gate_id"] == gate_id:
             return gate
     known = ", ".join(gate["gate_id"] for gate in gates) or "none"
-    raise ApiRefused(
-        f"{incident['incident_id']} has no gate {gate_id}; it has {known}.", hint="See incidents show."
-    )
+    raise ApiRefused(f"{incident['incident_id']} has no gate {gate_id}; it has {known}.", hint="See incidents show.")
 
 
 def _row(item: dict[str, Any]) -> tuple[object, ...]:

@@ -49,9 +49,7 @@ processes.register(app)
 def options(
     context: typer.Context,
     url: Annotated[str | None, typer.Option(envvar="FIREBREAK_URL", help="Address of the API.")] = None,
-    token: Annotated[
-        str | None, typer.Option(envvar="FIREBREAK_TOKEN", help="Bearer token.", show_envvar=True)
-    ] = None,
+    token: Annotated[str | None, typer.Option(envvar="FIREBREAK_TOKEN", help="Bearer token.", show_envvar=True)] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
 ) -> None:
     """Firebreak stops lateral movement: incidents, contained and proven."""

@@ -60,7 +60,7 @@ def agent(
     _run(run_agent(settings, join, token))
 
 
-def up(
+def up(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     config: Config = None,
     state_dir: StateDir = None,
     api_port: Annotated[int | None, typer.Option(help="Port of the API.")] = None,

@@ -34,6 +34,7 @@ class Describer:
         self._siem_configured = siem_configured
 
     def __call__(self, batch: PendingBatch) -> IncidentStart:
+        """The input of the batch's incident."""
         inventory = self._hosts()
         alert = batch.first.alert
         targets = targets_of(alert, inventory)
@@ -41,9 +42,7 @@ class Describer:
         return IncidentStart(
             incident_id=batch.incident_id,
             correlation_key=batch.correlation_key,
-            alerts=AlertBatch(
-                ids=batch.outbox_ids, first=batch.first, last_received_at=batch.last_received_at
-            ),
+            alerts=AlertBatch(ids=batch.outbox_ids, first=batch.first, last_received_at=batch.last_received_at),
             playbook=playbook,
             targets=targets,
             witnesses=inventory.peers_of(targets[0]) if targets else (),

@@ -45,8 +45,7 @@ class Finding(Frozen):
 async def examine(settings: UpSettings, *, as_json: bool = False) -> int:
     """Look at everything and print it; 0 if nothing is missing or unreachable."""
     findings = [*tools(), rights(), embedded(), playbooks(settings), state(settings)]
-    for look in (ledger, temporal, api, siem):
-        findings.append(await _safely(look, settings))
+    findings += [await _safely(look, settings) for look in (ledger, temporal, api, siem)]
     _print(findings, as_json=as_json)
     return int(any(f.state in {"missing", "unreachable"} for f in findings))
 
@@ -67,11 +66,17 @@ def rights() -> Finding:
     """Whether an agent could act here: by trying, in a ruleset check that changes nothing."""
     nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if nft is None:
-        return Finding(name="rights", state="missing", detail="nft is not here to try", remedy="apt-get install nftables")
-    tried = subprocess.run([nft, "-c", "add", "table", "inet", "firebreak_doctor"], capture_output=True, text=True, check=False)
+        return Finding(
+            name="rights", state="missing", detail="nft is not here to try", remedy="apt-get install nftables"
+        )
+    tried = subprocess.run(
+        [nft, "-c", "add", "table", "inet", "firebreak_doctor"], capture_output=True, text=True, check=False
+    )
     if tried.returncode == 0:
         return Finding(name="rights", state="ok", detail="may change nftables")
-    return Finding(name="rights", state="missing", detail=tried.stderr.strip()[:200], remedy="Run as root or with CAP_NET_ADMIN.")
+    return Finding(
+        name="rights", state="missing", detail=tried.stderr.strip()[:200], remedy="Run as root or with CAP_NET_ADMIN."
+    )
 
 
 def embedded() -> Finding:

@@ -47,7 +47,7 @@ def temporal_program(bind: str, port: int, database: Path) -> Program:
 def siem_program(bind: str, port: int) -> Program:
     """The in-memory OpenSearch-compatible server."""
     try:
-        from osmem_server import resolve_binary  # noqa: PLC0415 - an extra, not always installed
+        from osmem_server import resolve_binary
     except ImportError as error:
         raise EmbeddedPartMissing(
             "The embedded SIEM is not installed.",

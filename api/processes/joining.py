@@ -122,16 +122,20 @@ def _post(url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         answer = httpx.post(url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=15)
     except httpx.HTTPError as error:
-        raise JoinFailed(f"{url} could not be reached: {error}.", hint="Look at the address and at the network.") from error
-    if answer.status_code >= 400:
+        raise JoinFailed(
+            f"{url} could not be reached: {error}.", hint="Look at the address and at the network."
+        ) from error
+    if answer.is_error:
         problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         raise JoinFailed(
-            f"{url} refused: {problem.get('title', answer.status_code)}. {problem.get('detail', '')} {_fields(problem)}",
+            f"{url} refused: {problem.get('title', answer.status_code)}. {_detail(problem)}",
             hint=problem.get("hint", "") or "Ask for a new token: firebreak join-token create NAME.",
         )
     document: dict[str, Any] = answer.json()
     return document
 
 
-def _fields(problem: dict[str, Any]) -> str:
-    return "; ".join(str(error) for error in problem.get("errors", ()))
+def _detail(problem: dict[str, Any]) -> str:
+    """What a problem document (RFC 9457) says beyond its title."""
+    fields = "; ".join(f"{e.get('pointer', '')}: {e.get('detail', '')}" for e in problem.get("errors", ()))
+    return f"{problem.get('detail', '')} {fields}".strip()

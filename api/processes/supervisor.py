@@ -95,7 +95,7 @@ class Supervisor:
 
     def _spawn(self, program: Program) -> None:
         with self.log_file(program.name).open("ab") as output:
-            self._children[program.name] = subprocess.Popen(  # noqa: S603 - the command is ours
+            self._children[program.name] = subprocess.Popen(
                 program.command,
                 env=os.environ | CACHED_BYTECODE | program.environment,
                 stdin=subprocess.DEVNULL,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import structlog
 
+from activities.orders.keys import load_control_key
 from api.processes.embedded import http_ready, siem_program, temporal_program, temporal_ready
 from api.processes.supervisor import Program, Supervisor, firebreak
-from activities.orders.keys import load_control_key
 from api.settings import UpSettings
 from api.sources import Sources
 from api.tokens import Tokens
@@ -126,7 +126,7 @@ def advertised_host(settings: UpSettings) -> str:
 async def worker_ready(settings: UpSettings, seconds: float = 60) -> None:
     """Wait until the worker has written its mark, newer than our start."""
     async with asyncio.timeout(seconds):
-        while not (settings.state_dir / "worker.ready").exists():
+        while not (settings.state_dir / "worker.ready").exists():  # noqa: ASYNC110 - written by another process
             await asyncio.sleep(0.05)
 
 

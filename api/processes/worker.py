@@ -93,9 +93,7 @@ async def run_worker(settings: WorkerSettings) -> None:
     seal = Seal(load_or_create_secret(settings.state_dir / "seal.secret"))
     converter = control_converter(seal, load_control_key(settings.state_dir), ledger.hosts.public_key)
     client = await connect(settings.temporal_address, settings.temporal_namespace, converter)
-    siem = (
-        siem_client(settings.siem_url, api_key=_secret(settings.siem_api_key)) if settings.siem_url else None
-    )
+    siem = siem_client(settings.siem_url, api_key=_secret(settings.siem_api_key)) if settings.siem_url else None
     describe = Describer(
         ledger.hosts.hosts,
         playbooks,
@@ -179,9 +177,7 @@ async def ensure_detections(client: Client, settings: WorkerSettings, siem: Elas
         "detect",
         Schedule(
             action=ScheduleActionStartWorkflow(DetectWorkflow.run, id="detect", task_queue=CONTROL_QUEUE),
-            spec=ScheduleSpec(
-                intervals=[ScheduleIntervalSpec(timedelta(seconds=settings.detect_every_seconds))]
-            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(timedelta(seconds=settings.detect_every_seconds))]),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
         ),
     )

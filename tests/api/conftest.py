@@ -65,9 +65,7 @@ def dependencies(ledger: Ledger, temporal: FakeTemporal, tmp_path: Path, woken: 
             temporal_address="10.66.0.1:7233",
             temporal_namespace="default",
             api_url="http://10.66.0.1:8080",
-            lifeline=(
-                LifelineEndpoint.model_validate({"purpose": "api", "address": "10.66.0.1", "port": 8080}),
-            ),
+            lifeline=(LifelineEndpoint.model_validate({"purpose": "api", "address": "10.66.0.1", "port": 8080}),),
         ),
         wake=lambda: woken.append("woken"),
         limits=Limits(update_seconds=0.2, evidence_bytes=1_000_000),

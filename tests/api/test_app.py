@@ -30,9 +30,7 @@ async def test_readyz_names_what_is_away(http: httpx.AsyncClient, temporal: Fake
     ("method", "path", "status"),
     [("GET", "/", 404), ("GET", "/<script>", 404), ("PATCH", "/v1/hosts", 405), ("GET", "/docs", 404)],
 )
-async def test_what_has_no_route_is_a_problem(
-    http: httpx.AsyncClient, method: str, path: str, status: int
-) -> None:
+async def test_what_has_no_route_is_a_problem(http: httpx.AsyncClient, method: str, path: str, status: int) -> None:
     answer = await http.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert "<script>" not in answer.text
@@ -81,9 +79,7 @@ async def test_a_body_without_an_end_is_cut_off_before_anybody_is_asked_who_they
             sent += 16_384
             yield b" " * 16_384
 
-    answer = await http.post(
-        "/v1/hosts/join", content=endless(), headers={"Content-Type": "application/json"}
-    )
+    answer = await http.post("/v1/hosts/join", content=endless(), headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
     assert sent < 200_000
 
@@ -113,16 +109,10 @@ async def test_the_openapi_document_has_an_example_for_every_body(http: httpx.As
     for path, item in document["paths"].items():
         for method, operation in item.items():
             content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-            if (
-                content is not None
-                and "example" not in content
-                and "example" not in _schema(document, content)
-            ):
+            if content is not None and "example" not in content and "example" not in _schema(document, content):
                 missing.append(f"{method} {path}")
     assert missing == []
-    assert any(
-        operation.get("requestBody") for item in document["paths"].values() for operation in item.values()
-    )
+    assert any(operation.get("requestBody") for item in document["paths"].values() for operation in item.values())
 
 
 async def test_the_openapi_document_says_which_problems_an_operation_has(http: httpx.AsyncClient) -> None:

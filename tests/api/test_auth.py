@@ -59,9 +59,7 @@ async def test_no_route_is_missing_from_the_list_of_doors(http: httpx.AsyncClien
     assert paths == {path for _, path, _ in DOORS}
 
 
-@pytest.mark.parametrize(
-    "authorization", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic dXNlcjpwYXNz", "fb_x"]
-)
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic dXNlcjpwYXNz", "fb_x"])
 async def test_who_can_not_say_who_they_are_is_asked_to(http: httpx.AsyncClient, authorization: str) -> None:
     answer = await http.get("/v1/hosts", headers={"Authorization": authorization} if authorization else {})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

@@ -12,9 +12,7 @@ from api.errors import ApiError, BodyInvalid
 
 TREES = st.recursive(
     st.none() | st.text('[]{}"\\a', max_size=6),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text('[{"\\', max_size=3), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('[{"\\', max_size=3), inner, max_size=3),
     max_leaves=12,
 )
 

@@ -77,12 +77,8 @@ def test_a_secret_from_the_environment_signs_too(asked: Run, tmp_path: Path) -> 
     assert "signature was not accepted" in sent.stderr
 
 
-def test_what_an_alert_says_does_not_reach_the_terminal_as_a_command(
-    asked: Run, dependencies: ApiDependencies
-) -> None:
-    dependencies.ledger.incidents.record(
-        record("inc-1", 1, "\x1b[2J[red]gone[/red]", title="\x1b]0;owned\x07[bold]x")
-    )
+def test_what_an_alert_says_does_not_reach_the_terminal_as_a_command(asked: Run, dependencies: ApiDependencies) -> None:
+    dependencies.ledger.incidents.record(record("inc-1", 1, "\x1b[2J[red]gone[/red]", title="\x1b]0;owned\x07[bold]x"))
     shown = asked("incidents", "show", "inc-1").stdout + asked("incidents", "list").stdout
     assert "\x1b]0" not in shown
     assert "\x1b[2J" not in shown
@@ -150,9 +146,7 @@ def test_a_decision_shows_the_plan_and_is_bound_to_it(
     assert (decision.plan_hash, decision.actor, decision.reason) == (gate.plan_hash, "user:root", "Not ours.")
 
 
-def test_release_is_told_to_the_workflow(
-    asked: Run, dependencies: ApiDependencies, temporal: FakeTemporal
-) -> None:
+def test_release_is_told_to_the_workflow(asked: Run, dependencies: ApiDependencies, temporal: FakeTemporal) -> None:
     dependencies.ledger.incidents.record(record("inc-1", 1))
     temporal.running.add("incident-inc-1")
     assert asked("incidents", "release", "inc-1", "--reason", "repaired").exit_code == 0
@@ -160,9 +154,7 @@ def test_release_is_told_to_the_workflow(
 
 
 def test_watching_ends_when_the_incident_is_closed(asked: Run, dependencies: ApiDependencies) -> None:
-    dependencies.ledger.incidents.record(
-        record("inc-1", 1, "isolated", "released", status="closed", stage="closed")
-    )
+    dependencies.ledger.incidents.record(record("inc-1", 1, "isolated", "released", status="closed", stage="closed"))
     watched = asked("incidents", "watch", "inc-1")
     assert watched.exit_code == 0
     assert watched.stdout.index("isolated") < watched.stdout.index("released")

@@ -99,9 +99,7 @@ async def test_nothing_is_read_without_a_purpose(http: httpx.AsyncClient, kept: 
     assert answer.status_code == 422
 
 
-async def test_a_case_that_nobody_touched_verifies(
-    http: httpx.AsyncClient, kept: Path, bearer: Bearer
-) -> None:
+async def test_a_case_that_nobody_touched_verifies(http: httpx.AsyncClient, kept: Path, bearer: Bearer) -> None:
     answer = await http.get("/v1/incidents/inc-1/evidence/verification", headers=bearer("responder"))
     assert answer.json()["ok"], answer.json()
     assert answer.json()["verified"] == 1
@@ -132,9 +130,7 @@ async def test_an_upload_again_is_no_change_and_other_bytes_are_refused(
 async def test_bytes_that_are_not_what_was_announced_are_not_kept(
     http: httpx.AsyncClient, case: ApiDependencies, host_key: Ed25519PrivateKey
 ) -> None:
-    answer = await http.put(
-        TARGET, content=PACKETS[:-1], headers=agent_headers(host_key, "PUT", TARGET, PACKETS)
-    )
+    answer = await http.put(TARGET, content=PACKETS[:-1], headers=agent_headers(host_key, "PUT", TARGET, PACKETS))
     assert (answer.status_code, answer.json()["code"]) == (422, "vault-mismatch")
     assert glob(case, "case/*/artefacts/packets*") == []
 
@@ -205,9 +201,7 @@ async def test_an_upload_without_an_end_stops_at_the_cap(
         while True:
             yield bytes(65_536)
 
-    answer = await http.put(
-        TARGET, content=endless(), headers=agent_headers(host_key, "PUT", TARGET, PACKETS)
-    )
+    answer = await http.put(TARGET, content=endless(), headers=agent_headers(host_key, "PUT", TARGET, PACKETS))
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
     assert glob(case, "incoming/*") == []
 
@@ -215,9 +209,7 @@ async def test_an_upload_without_an_end_stops_at_the_cap(
 async def test_the_report_is_shown_under_a_policy_that_runs_nothing(
     http: httpx.AsyncClient, case: ApiDependencies, bearer: Bearer
 ) -> None:
-    path = case.vault.put_document(
-        "inc-1", "documents", "report.html", b"<!doctype html><title>Report</title>"
-    )
+    path = case.vault.put_document("inc-1", "documents", "report.html", b"<!doctype html><title>Report</title>")
     case.ledger.incidents.record(record("inc-1", 2, report_uri=path.as_uri()))
     answer = await http.get("/v1/incidents/inc-1/report", headers=bearer("viewer"))
     assert answer.text == "<!doctype html><title>Report</title>"
@@ -227,9 +219,7 @@ async def test_the_report_is_shown_under_a_policy_that_runs_nothing(
     assert "script-src" not in policy
 
 
-@pytest.mark.parametrize(
-    "uri", ["", "file:///etc/passwd", "https://elsewhere/report.html", "file:../../etc/passwd"]
-)
+@pytest.mark.parametrize("uri", ["", "file:///etc/passwd", "https://elsewhere/report.html", "file:../../etc/passwd"])
 async def test_only_a_report_in_the_vault_is_shown(
     http: httpx.AsyncClient, case: ApiDependencies, bearer: Bearer, uri: str
 ) -> None:

@@ -52,9 +52,7 @@ async def test_a_join_token_lets_one_host_in(
 ) -> None:
     once = token(ledger)
     await http.post("/v1/hosts/join", json=join_body(host_key), headers=once)
-    answer = await http.post(
-        "/v1/hosts/join", json=join_body(Ed25519PrivateKey.generate(), "app"), headers=once
-    )
+    answer = await http.post("/v1/hosts/join", json=join_body(Ed25519PrivateKey.generate(), "app"), headers=once)
     assert (answer.status_code, answer.json()["code"]) == (401, "join-token-refused")
 
 
@@ -62,9 +60,7 @@ async def test_a_known_host_with_another_key_is_refused(
     http: httpx.AsyncClient, ledger: Ledger, host_key: Ed25519PrivateKey
 ) -> None:
     await http.post("/v1/hosts/join", json=join_body(host_key), headers=token(ledger))
-    answer = await http.post(
-        "/v1/hosts/join", json=join_body(Ed25519PrivateKey.generate()), headers=token(ledger)
-    )
+    answer = await http.post("/v1/hosts/join", json=join_body(Ed25519PrivateKey.generate()), headers=token(ledger))
     assert (answer.status_code, answer.json()["code"]) == (409, "host-key-conflict")
 
 
@@ -93,9 +89,7 @@ async def test_an_administrator_makes_join_tokens_and_forgets_hosts(
     assert made.status_code == 201
     joining = {"Authorization": f"Bearer {made.json()['token']}"}
     assert (await http.post("/v1/hosts/join", json=join_body(host_key), headers=joining)).status_code == 200
-    assert [entry["workload"]["name"] for entry in (await http.get("/v1/hosts", headers=admin)).json()] == [
-        "web"
-    ]
+    assert [entry["workload"]["name"] for entry in (await http.get("/v1/hosts", headers=admin)).json()] == ["web"]
     assert (await http.delete("/v1/hosts/id-web", headers=admin)).status_code == 204
     assert (await http.delete("/v1/hosts/id-web", headers=admin)).status_code == 404
     assert (await http.get("/v1/audit/verification", headers=admin)).json()["events"] == 3
@@ -106,9 +100,7 @@ async def test_a_refused_order_is_counted_and_audited(
 ) -> None:
     ledger.hosts.join(workload(), public_bytes(host_key.public_key()))
     target, body = "/v1/hosts/id-web/refusals", json.dumps(ORDER_REFUSAL).encode()
-    answer = await asking.http.post(
-        target, content=body, headers=agent_headers(host_key, "POST", target, body)
-    )
+    answer = await asking.http.post(target, content=body, headers=agent_headers(host_key, "POST", target, body))
     assert answer.status_code == 201, answer.text
     assert asking.refusals() == {("agent:id-web", "order-refused"): 1}
     assert ledger.audit.verify().head == answer.json()["hash"]
@@ -125,9 +117,7 @@ async def test_an_agent_speaks_for_its_own_host_alone(
     assert ledger.audit.verify().events == 0
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b'{"order_id":"a"}', b'{"order_id":"a","reason":"b","more":1}', b"\xff"]
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"order_id":"a"}', b'{"order_id":"a","reason":"b","more":1}', b"\xff"])
 async def test_a_report_of_another_form_is_refused(
     http: httpx.AsyncClient, ledger: Ledger, host_key: Ed25519PrivateKey, body: bytes
 ) -> None:
@@ -143,6 +133,4 @@ async def test_a_body_that_the_signature_does_not_cover_is_refused(
     ledger.hosts.join(workload(), public_bytes(host_key.public_key()))
     target = "/v1/hosts/id-web/refusals"
     headers = agent_headers(host_key, "POST", target, b"{}")
-    assert (
-        await http.post(target, content=b'{"order_id":"a","reason":"b"}', headers=headers)
-    ).status_code == 422
+    assert (await http.post(target, content=b'{"order_id":"a","reason":"b"}', headers=headers)).status_code == 422

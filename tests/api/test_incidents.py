@@ -23,9 +23,7 @@ def decision(**changed: str) -> dict[str, str]:
     } | changed
 
 
-async def test_an_incident_is_shown_with_its_timeline(
-    http: httpx.AsyncClient, ledger: Ledger, bearer: Bearer
-) -> None:
+async def test_an_incident_is_shown_with_its_timeline(http: httpx.AsyncClient, ledger: Ledger, bearer: Bearer) -> None:
     ledger.incidents.record(record("inc-1", 1, "isolated", "proven"))
     answer = await http.get("/v1/incidents/inc-1", headers=bearer("viewer"))
     assert answer.status_code == 200
@@ -41,9 +39,7 @@ async def test_an_incident_is_shown_before_its_workflow_began(
     assert (answer.json()["stage"], answer.json()["targets"]) == ("detect", [])
 
 
-async def test_the_list_is_filtered_and_paged(
-    http: httpx.AsyncClient, ledger: Ledger, bearer: Bearer
-) -> None:
+async def test_the_list_is_filtered_and_paged(http: httpx.AsyncClient, ledger: Ledger, bearer: Bearer) -> None:
     for number in range(5):
         ledger.intake.accept(received(alert(f"host-{number}", severity=number * 20)))
     who = bearer("viewer")
@@ -88,9 +84,7 @@ async def test_an_incident_that_is_not_there_is_a_problem(
 async def test_a_decision_reaches_the_gates_workflow_with_its_actor(
     http: httpx.AsyncClient, gate: Gate, temporal: FakeTemporal, bearer: Bearer
 ) -> None:
-    answer = await http.post(
-        "/v1/incidents/inc-1/decisions", json=decision(), headers=bearer("approver", name="alice")
-    )
+    answer = await http.post("/v1/incidents/inc-1/decisions", json=decision(), headers=bearer("approver", name="alice"))
     assert (answer.status_code, answer.json()["status"]) == (200, "accepted")
     (taken,) = temporal.taken.values()
     assert (taken.workflow_id, taken.name) == ("incident-inc-1-remediate", "decide")
@@ -102,9 +96,7 @@ async def test_a_decision_that_is_sent_again_after_a_lost_answer_counts_once(
     http: httpx.AsyncClient, gate: Gate, temporal: FakeTemporal, bearer: Bearer
 ) -> None:
     who = bearer("approver")
-    answers = [
-        await http.post("/v1/incidents/inc-1/decisions", json=decision(), headers=who) for _ in range(2)
-    ]
+    answers = [await http.post("/v1/incidents/inc-1/decisions", json=decision(), headers=who) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert len(temporal.gates["remediate-web"].decisions) == 1
 
@@ -201,8 +193,6 @@ async def test_release_and_close_reach_the_incidents_workflow(
     assert (taken.argument.actor, taken.argument.reason) == ("user:bob", "repaired")
 
 
-async def test_nothing_is_released_without_a_reason(
-    http: httpx.AsyncClient, gate: Gate, bearer: Bearer
-) -> None:
+async def test_nothing_is_released_without_a_reason(http: httpx.AsyncClient, gate: Gate, bearer: Bearer) -> None:
     answer = await http.post("/v1/incidents/inc-1/release", json={"reason": ""}, headers=bearer("approver"))
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/reason")

@@ -212,9 +212,7 @@ def slow_source(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
 
 
-async def test_a_source_that_sends_too_much_is_told_when_to_send_again(
-    asking: Asking, slow_source: None
-) -> None:
+async def test_a_source_that_sends_too_much_is_told_when_to_send_again(asking: Asking, slow_source: None) -> None:
     assert [(await asking.alert()).status_code for _ in range(2)] == [202, 202]
     answer = await asking.alert()
     assert_is_problem(answer, 429, "rate-exceeded")

@@ -7,9 +7,7 @@ MS = 1_000_000
 
 def _samples(pattern: str) -> list[Sample]:
     """One packet a millisecond, newest first; `.` arrived, `x` did not."""
-    oldest_first = [
-        Sample(number * MS, delivered=mark == ".") for number, mark in enumerate(pattern, start=1)
-    ]
+    oldest_first = [Sample(number * MS, delivered=mark == ".") for number, mark in enumerate(pattern, start=1)]
     return oldest_first[::-1]
 
 

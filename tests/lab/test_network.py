@@ -47,9 +47,7 @@ def _start_full_lab(name: str, state_dir: Path) -> tuple[subprocess.Popen[str], 
 
 def _mount_lines() -> set[str]:
     """Mount points of this process, without namespaces that others make meanwhile."""
-    points = [
-        line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    ]
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     return {point for point in points if not point.startswith("/run/netns")}
 
 

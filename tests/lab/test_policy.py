@@ -22,9 +22,7 @@ def _addresses(host: LabHost) -> tuple[str, str]:
 @pytest.mark.parametrize("source", sorted(HOSTS_BY_NAME))
 def test_a_host_reaches_exactly_what_the_allow_list_says_on_ipv4_and_ipv6(lab: Lab, source: str) -> None:
     others = [host for name, host in lab.hosts.items() if name != source]
-    allowed = {
-        (edge.destination, edge.port) for edge in EDGES if edge.source == source and edge.protocol == "tcp"
-    }
+    allowed = {(edge.destination, edge.port) for edge in EDGES if edge.source == source and edge.protocol == "tcp"}
     expected = {
         (address, port): "answered" if (host.name, port) in allowed else "silent"
         for host in others
@@ -52,9 +50,7 @@ def _delete_first_rule(host: LabHost) -> None:
 def test_what_web_tries_at_db_is_denied_in_dbs_json_for_ipv4_and_ipv6(lab: Lab) -> None:
     tries: list[Destination] = [(lab["db"].ipv4, 5432), (lab["db"].ipv6, 5432)]
     reach(lab["web"], tries)
-    wait_until(
-        lambda: {_source(line) for line in _denied_at_db(lab)} >= set(_addresses(lab["web"])), 3, "denials"
-    )
+    wait_until(lambda: {_source(line) for line in _denied_at_db(lab)} >= set(_addresses(lab["web"])), 3, "denials")
     latest = {line["src_ip"]: line for line in _denied_at_db(lab)}
     for source, destination in zip(_addresses(lab["web"]), _addresses(lab["db"]), strict=True):
         line = latest[source]

@@ -40,9 +40,7 @@ intents = st.builds(
 )
 
 
-def observation(
-    present: set[str], *, in_force: tuple[str, ...] = (), backwards: bool = False
-) -> HostObservation:
+def observation(present: set[str], *, in_force: tuple[str, ...] = (), backwards: bool = False) -> HostObservation:
     ordered = ["lo", *sorted(present - {"lo"})]
     found = [Interface(name=name, ifindex=index) for index, name in enumerate(ordered, 1)]
     return HostObservation(
@@ -113,18 +111,14 @@ def test_every_chain_ends_in_a_drop_and_accepts_nothing_unconditionally(
 
 
 @given(intents, devices)
-def test_the_dead_man_is_the_first_rule_of_every_chain_or_of_none(
-    intent: IsolationIntent, present: set[str]
-) -> None:
+def test_the_dead_man_is_the_first_rule_of_every_chain_or_of_none(intent: IsolationIntent, present: set[str]) -> None:
     chains = rules_by_chain(plan_isolation(observation(present), intent))
     guarded = [rules[0][0].get("match", {}).get("right") == "@armed" for rules in chains.values()]
     assert all(guarded) if intent.ends == "open" else not any(guarded)
 
 
 @given(intents, devices)
-def test_plan_inverse_and_renewal_touch_our_own_table_alone(
-    intent: IsolationIntent, present: set[str]
-) -> None:
+def test_plan_inverse_and_renewal_touch_our_own_table_alone(intent: IsolationIntent, present: set[str]) -> None:
     change = plan_isolation(observation(present), intent)
     commands = (*change.commands, *change.inverse().commands, *renewal(change, 5))
     assert {table_of(command) for command in commands} == {table_name(intent.incident_id)}
@@ -156,9 +150,7 @@ def test_refitting_to_other_orderedis_planning_for_them(
 
 
 @given(intents, devices, st.integers(1, 86400))
-def test_a_renewal_sets_every_element_to_the_new_lease(
-    intent: IsolationIntent, present: set[str], lease: int
-) -> None:
+def test_a_renewal_sets_every_element_to_the_new_lease(intent: IsolationIntent, present: set[str], lease: int) -> None:
     change = plan_isolation(observation(present), intent)
     batch = renewal(change, lease)
     if intent.ends == "closed":

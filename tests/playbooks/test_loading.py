@@ -198,9 +198,7 @@ def test_a_catalog_refuses_two_playbooks_of_one_name_and_names_both_files(tmp_pa
     (tmp_path / "b.yaml").write_text(small("same"))
     (tmp_path / "a.yaml").write_text(small("same"))
 
-    with pytest.raises(
-        PlaybookInvalid, match=r"b\.yaml:1:1: name: .* found 'same', which a\.yaml has already"
-    ):
+    with pytest.raises(PlaybookInvalid, match=r"b\.yaml:1:1: name: .* found 'same', which a\.yaml has already"):
         load_catalog(tmp_path)
 
 
@@ -246,9 +244,7 @@ def playbooks(*rules: str, techniques: tuple[str, ...] = (), least: int = 0) -> 
         (("", "Allowed"), "p0"),
     ],
 )
-def test_the_most_specific_playbook_is_chosen_and_the_first_of_equals(
-    rules: tuple[str, ...], chosen: str
-) -> None:
+def test_the_most_specific_playbook_is_chosen_and_the_first_of_equals(rules: tuple[str, ...], chosen: str) -> None:
     found = choose(playbooks(*rules, techniques=("T1021",)), alert("Denied twice", technique="T1021"))
 
     assert found is not None

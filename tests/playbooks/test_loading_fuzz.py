@@ -89,9 +89,7 @@ def test_any_pile_of_yaml_syntax_loads_or_is_refused(pieces: list[str]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(REAL), st.data())
-def test_a_real_playbook_with_a_hole_or_a_splinter_in_it_loads_or_is_refused(
-    real: str, data: st.DataObject
-) -> None:
+def test_a_real_playbook_with_a_hole_or_a_splinter_in_it_loads_or_is_refused(real: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(real)))
     end = data.draw(st.integers(start, min(len(real), start + 20)))
     loads_or_refuses(real[:start] + data.draw(st.sampled_from(["", *FRAGMENTS])) + real[end:])

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.contracts.incident import (
@@ -79,7 +79,7 @@ class Case:
             with contextlib.suppress(RPCError):  # it may have ended meanwhile
                 await self.client.get_workflow_handle(execution.id).terminate("the test is over")
 
-    async def work(self, runner: SandboxedWorkflowRunner | None = None, **options: Any) -> Worker:
+    async def work(self, *interceptors: Interceptor, runner: SandboxedWorkflowRunner | None = None) -> Worker:
         """Start the control worker."""
         worker = Worker(
             self.client,
@@ -87,9 +87,8 @@ class Case:
             workflows=WORKFLOWS,
             activities=self.control.activities,
             workflow_runner=runner or workflow_runner(),
-            interceptors=[ErrorTranslation()],
+            interceptors=[ErrorTranslation(), *interceptors],
             build_id=BUILD_ID,
-            **options,
         )
         await self._closing.enter_async_context(worker)
         return worker

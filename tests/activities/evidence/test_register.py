@@ -18,9 +18,7 @@ Verify = Callable[[], CaseVerdict]
 def test_items_are_chained_in_the_ledger_and_beside_their_bytes(
     register: Register, vault: LocalVault, ledger: Ledger
 ) -> None:
-    registered = register(
-        make_item(vault, "sockets"), make_item(vault, "processes"), absent_item("conntrack")
-    )
+    registered = register(make_item(vault, "sockets"), make_item(vault, "processes"), absent_item("conntrack"))
     manifests = ledger.custody.manifests(CASE)
     assert registered.manifests == len(manifests) == 3
     assert [manifest.seq for manifest in manifests] == [1, 2, 3]

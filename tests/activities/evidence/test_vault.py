@@ -61,9 +61,7 @@ def test_same_bytes_again_are_no_change(vault: LocalVault) -> None:
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"other", "a.bin"), (CONTENT, "b.bin")])
-def test_other_bytes_or_another_name_under_a_known_id_are_refused(
-    vault: LocalVault, content: bytes, name: str
-) -> None:
+def test_other_bytes_or_another_name_under_a_known_id_are_refused(vault: LocalVault, content: bytes, name: str) -> None:
     put(vault)
     with pytest.raises(VaultConflict, match="came again"):
         put(vault, content, name=name)
@@ -72,9 +70,7 @@ def test_other_bytes_or_another_name_under_a_known_id_are_refused(
 
 
 @pytest.mark.parametrize(("sha256", "size"), [("0" * 64, None), (DIGEST, 1)])
-def test_bytes_that_are_not_what_was_announced_leave_nothing(
-    vault: LocalVault, sha256: str, size: int | None
-) -> None:
+def test_bytes_that_are_not_what_was_announced_leave_nothing(vault: LocalVault, sha256: str, size: int | None) -> None:
     with pytest.raises(VaultMismatch, match="expected"):
         vault.put_stream("inc-1", "e1", "a.bin", [CONTENT], sha256=sha256, size=size)
     assert files(vault) == []
@@ -201,9 +197,7 @@ def test_writer_that_is_killed_leaves_nothing_that_looks_whole(
     assert files(LocalVault(vault.root)) == [], "the next start sweeps it"
 
 
-def test_start_leaves_the_draft_of_a_living_writer_alone(
-    vault: LocalVault, writer: subprocess.Popen[str]
-) -> None:
+def test_start_leaves_the_draft_of_a_living_writer_alone(vault: LocalVault, writer: subprocess.Popen[str]) -> None:
     drafts = files(vault)
     assert len(drafts) == 1
     assert files(LocalVault(vault.root)) == drafts

@@ -113,9 +113,7 @@ class Agent:
                 while_doing()
             return probing.result()
 
-    def find(
-        self, *destinations: str, ports: tuple[int, ...] = (), hints: tuple[ProcessRef, ...] = ()
-    ) -> Intruders:
+    def find(self, *destinations: str, ports: tuple[int, ...] = (), hints: tuple[ProcessRef, ...] = ()) -> Intruders:
         addresses = tuple(ip_address(address) for address in destinations)
         order = FindIntrudersOrder(header=self.header(), destinations=addresses, ports=ports, hints=hints)
         return self.inside(lambda: self.killswitch.find_intruders(order))

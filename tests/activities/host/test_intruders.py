@@ -65,9 +65,7 @@ def await_members(pgid: int, count: int) -> None:
     wait_until(lambda: len(processes.members(pgid)) == count, 5, f"{count} processes in group {pgid}")
     python = Path(sys.executable).resolve().name
     wait_until(
-        lambda: all(
-            Path(processes.executable_of(m.pid) or "").name == python for m in processes.members(pgid)
-        ),
+        lambda: all(Path(processes.executable_of(m.pid) or "").name == python for m in processes.members(pgid)),
         5,
         "all of them to run Python",
     )
@@ -112,9 +110,7 @@ def test_accusing_nothing_finds_nobody(web: Agent) -> None:
     assert web.find().processes == ()
 
 
-def test_a_hint_is_reported_while_it_lives(
-    lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]]
-) -> None:
+def test_a_hint_is_reported_while_it_lives(lab: Lab, web: Agent, start: Callable[..., subprocess.Popen[bytes]]) -> None:
     leader = start(lab["web"], FAMILY)
     await_members(leader.pid, 2)
     hint = described(leader.pid)

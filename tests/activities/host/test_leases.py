@@ -23,9 +23,7 @@ def test_an_open_lease_lifts_by_itself_and_a_closed_or_a_renewed_one_holds(lab: 
     for agent in (web, app, db):
         agent.nft.close()  # no process of ours lives on
     assert not connects(lab["batch"], lab["web"].ipv4, HEALTH_PORT)
-    wait_until(
-        lambda: connects(lab["batch"], lab["web"].ipv4, HEALTH_PORT), 4, "the dead-man to lift the isolation"
-    )
+    wait_until(lambda: connects(lab["batch"], lab["web"].ipv4, HEALTH_PORT), 4, "the dead-man to lift the isolation")
     assert 1 < time.monotonic() - begun < 3
     assert connects(lab["batch"], lab["web"].ipv6, HEALTH_PORT)
     assert not connects(lab["batch"], lab["app"].ipv4, APP_PORT)
@@ -149,9 +147,7 @@ def remaining_seconds(agent: Agent, change: HostChange) -> int:
 
 
 def remove_rule(agent: Agent, comment: str) -> None:
-    for line in agent.host.run(
-        ["nft", "-a", "list", "chain", "inet", "segmentation", "input"]
-    ).stdout.splitlines():
+    for line in agent.host.run(["nft", "-a", "list", "chain", "inet", "segmentation", "input"]).stdout.splitlines():
         if f'"{comment}"' in line:
             handle = line.rpartition("# handle ")[2]
             agent.host.run(["nft", "delete", "rule", "inet", "segmentation", "input", "handle", handle])

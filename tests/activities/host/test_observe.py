@@ -62,9 +62,7 @@ def test_the_watcher_has_the_ruleset_known_again_after_a_change(lab: Lab, tmp_pa
     agent = Agent(lab["batch"], tmp_path, watcher)
     lab["batch"].call(watcher.start)
     observer = agent.killswitch._isolation.observer
-    wait_until(
-        lambda: agent.inside(observer._recall) is not None, 10, "the ruleset to be known from the start"
-    )
+    wait_until(lambda: agent.inside(observer._recall) is not None, 10, "the ruleset to be known from the start")
     agent.host.run(["nft", "add", "table", "inet", "marker"])
     try:
         wait_until(lambda: agent.inside(observer._recall) is not None, 10, "the changed ruleset to be known")

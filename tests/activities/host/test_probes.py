@@ -22,9 +22,7 @@ def results(measurements: tuple[Measurement, ...], aspect: Aspect) -> list[str]:
 
 def test_an_open_host_is_found_open_in_every_aspect(lab: Lab, app: Agent) -> None:
     with sessions(lab["app"], lab["web"], HEALTH_PORT):
-        measured = app.probe(
-            *target(lab["web"], HEALTH_PORT), bystanders=target(lab["db"], DB_PORT)
-        ).measurements
+        measured = app.probe(*target(lab["web"], HEALTH_PORT), bystanders=target(lab["db"], DB_PORT)).measurements
     assert results(measured, "new") == ["open", "open"]
     assert results(measured, "established") == ["open"]
     assert results(measured, "ipv6") == ["open"]
@@ -36,9 +34,7 @@ def test_an_isolated_host_is_found_cut_in_every_aspect(lab: Lab, web: Agent, app
     with sessions(lab["app"], lab["web"], HEALTH_PORT):
         done = web.isolate()
         begun = time.monotonic()
-        measured = app.probe(
-            *target(lab["web"], HEALTH_PORT), bystanders=target(lab["db"], DB_PORT)
-        ).measurements
+        measured = app.probe(*target(lab["web"], HEALTH_PORT), bystanders=target(lab["db"], DB_PORT)).measurements
         took = time.monotonic() - begun
     assert results(measured, "new") == ["cut", "cut"]
     assert results(measured, "established") == ["cut"]
@@ -76,9 +72,7 @@ def test_silence_without_a_session_proves_nothing(lab: Lab, agents: Agents) -> N
     agents["web"].isolate()
     measured = agents["db"].probe(*target(lab["web"], HEALTH_PORT)).measurements
     assert results(measured, "established") == ["unknown"]
-    assert "no established session to judge by" in next(
-        m.detail for m in measured if m.aspect == "established"
-    )
+    assert "no established session to judge by" in next(m.detail for m in measured if m.aspect == "established")
 
 
 def test_a_host_without_ipv6_can_be_proven_cut_without_it(lab: Lab, web: Agent, app: Agent) -> None:
@@ -110,9 +104,7 @@ def test_a_host_measures_each_endpoint_of_its_own_lifeline(web: Agent, port: int
     assert not any(m.independent for m in measured)
 
 
-def test_the_control_plane_as_witness_does_not_take_the_lifeline_for_a_breach(
-    lab: Lab, web: Agent, app: Agent
-) -> None:
+def test_the_control_plane_as_witness_does_not_take_the_lifeline_for_a_breach(lab: Lab, web: Agent, app: Agent) -> None:
     lifeline = LifelineEndpoint(purpose="api", address=ip_address(lab["app"].ipv4), port=APP_PORT)
     with sessions(lab["app"], lab["web"], HEALTH_PORT), sessions(lab["web"], lab["app"], APP_PORT) as kept:
         web.isolate(web.intent(lifeline=(*LIFELINE, lifeline)))

@@ -65,9 +65,7 @@ def test_the_order_of_elements_does_not_count() -> None:
 def test_elements_that_come_and_go_by_themselves_do_not_count() -> None:
     passing = {"elem": {"val": "10.0.0.9", "timeout": 60, "expires": 12}}
     lasting = named_set("filter", ["10.0.0.1"], "timeout")
-    assert (
-        Ruleset([named_set("filter", ["10.0.0.1", passing], "timeout")]).digest == Ruleset([lasting]).digest
-    )
+    assert Ruleset([named_set("filter", ["10.0.0.1", passing], "timeout")]).digest == Ruleset([lasting]).digest
     met, unmet = (named_set("filter", found, "dynamic") for found in (["10.0.0.1"], []))
     assert Ruleset([met]).digest == Ruleset([unmet]).digest
     assert Ruleset([named_set("filter", ["10.0.0.1"])]).digest != Ruleset([named_set("filter", [])]).digest

@@ -73,9 +73,7 @@ class Host:
 @contextmanager
 def wire() -> Iterator[tuple[Host, Host]]:
     """Two hosts, one link; gone afterwards."""
-    hosts = tuple(
-        Host(name, f"ev{os.getpid()}{name}", f"10.77.99.{n}") for n, name in ((1, "left"), (2, "right"))
-    )
+    hosts = tuple(Host(name, f"ev{os.getpid()}{name}", f"10.77.99.{n}") for n, name in ((1, "left"), (2, "right")))
     left, right = hosts
     try:
         for host in hosts:
@@ -127,12 +125,8 @@ class Agent:
     def finish(self, incident: str, seconds: int = 2) -> tuple[CollectedItem, ...]:
         return self._collected("finish", incident=incident, seconds=seconds)
 
-    def collect(
-        self, incident: str, *collectors: str, budget: int = 20, order: str = "c"
-    ) -> tuple[CollectedItem, ...]:
-        return self._collected(
-            "collect", incident=incident, collectors=collectors, budget=budget, order=order
-        )
+    def collect(self, incident: str, *collectors: str, budget: int = 20, order: str = "c") -> tuple[CollectedItem, ...]:
+        return self._collected("collect", incident=incident, collectors=collectors, budget=budget, order=order)
 
     def status(self) -> RecorderStatus:
         return RecorderStatus.model_validate(self.do("status"))

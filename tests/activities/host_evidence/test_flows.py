@@ -150,9 +150,7 @@ def test_restart_goes_on_where_it_was_and_nothing_is_there_twice(
     assert count(siem) == 3
 
 
-def test_rotated_file_is_followed(
-    siem: Elasticsearch, denials: Path, ship: Callable[..., FlowShipper]
-) -> None:
+def test_rotated_file_is_followed(siem: Elasticsearch, denials: Path, ship: Callable[..., FlowShipper]) -> None:
     shipper = ship()
     append(denials, line(1, dest_port=1))
     eventually(lambda: count(siem) == 1)
@@ -165,9 +163,7 @@ def test_rotated_file_is_followed(
     eventually(lambda: count(siem) == 3)
 
 
-def test_half_a_line_waits_for_its_end(
-    siem: Elasticsearch, denials: Path, ship: Callable[..., FlowShipper]
-) -> None:
+def test_half_a_line_waits_for_its_end(siem: Elasticsearch, denials: Path, ship: Callable[..., FlowShipper]) -> None:
     shipper = ship()
     whole = line()
     append(denials, whole[:50])
@@ -208,14 +204,10 @@ def test_connection_is_shipped_with_its_process_and_outcome(
     shipper = ship()
     ends = {"protocol": 6, "source": "fd77::11", "destination": "fd77::13", "destination_port": 5432}
     begun = {"at": "2026-11-22T09:10:13+00:00", "event": "connection", "socket": "a", **ends}
-    shipper.offer(
-        [begun | {"was": "CLOSE", "state": "SYN_SENT", "source_port": 0, "pid": 41, "process": "nc"}]
-    )
+    shipper.offer([begun | {"was": "CLOSE", "state": "SYN_SENT", "source_port": 0, "pid": 41, "process": "nc"}])
     shipper.offer([begun | {"was": "SYN_SENT", "state": "CLOSE", "source_port": 40_000}])
     eventually(lambda: count(siem) == 1)
-    found = siem.search(index=FLOWS, query={"term": {"event.action": "connection"}})["hits"]["hits"][0][
-        "_source"
-    ]
+    found = siem.search(index=FLOWS, query={"term": {"event.action": "connection"}})["hits"]["hits"][0]["_source"]
     assert found["process"] == {"pid": 41, "name": "nc"}
     assert (found["event"]["outcome"], found["network"]["direction"]) == ("failure", "egress")
     assert found["network"]["type"] == "ipv6"
@@ -231,9 +223,7 @@ def test_accepted_connection_names_the_other_side_as_its_source() -> None:
     assert document["network"]["direction"] == "ingress"
 
 
-@pytest.mark.parametrize(
-    "raw", ["", "{}", "[]", "null", '{"oob.time.sec": "x"}', line(src_ip="nowhere"), "\x00"]
-)
+@pytest.mark.parametrize("raw", ["", "{}", "[]", "null", '{"oob.time.sec": "x"}', line(src_ip="nowhere"), "\x00"])
 def test_line_that_is_no_denial_is_counted_not_shipped(raw: str) -> None:
     assert denial(raw.encode(), HOST) is None
 

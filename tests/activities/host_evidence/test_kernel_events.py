@@ -41,9 +41,7 @@ def test_process_is_left_out_where_the_kernel_only_interrupted_somebody() -> Non
     assert not {"pid", "uid", "process"} & event.keys()
 
 
-@pytest.mark.parametrize(
-    "name", ["/tmp/a b", "/tmp/9 9 9 /bin/sh", '/tmp/"q"\\', "/tmp/new\nline", "/tmp/\\uffffff80"]
-)
+@pytest.mark.parametrize("name", ["/tmp/a b", "/tmp/9 9 9 /bin/sh", '/tmp/"q"\\', "/tmp/new\nline", "/tmp/\\uffffff80"])
 def test_name_of_a_program_can_not_become_another_field(name: str) -> None:
     event = parse(line(f"execution 5 41 40 1000 {name}"), BOOT_NS)
     assert event is not None

@@ -52,10 +52,7 @@ def test_counters_agree_with_wiresharks_own_tool(hosts: Hosts, agent: Agent) -> 
         assert item.outcome.state == "collected"
         assert (item.acquisition.packets_dropped_kernel, item.acquisition.packets_dropped_interface) == (0, 0)
     full = items[-1]
-    assert (
-        capinfos(agent.artefact("counted", full))["Capture comment"]
-        == "firebreak incident counted, host left"
-    )
+    assert capinfos(agent.artefact("counted", full))["Capture comment"] == "firebreak incident counted, host left"
     assert full.acquisition.packets_received == full.acquisition.packets_captured
 
 
@@ -91,9 +88,7 @@ def test_artefact_that_reaches_no_vault_is_an_outcome_and_is_sent_again(agent: A
     assert agent.freeze("burnt", 1)[0].storage is not None
 
 
-def test_order_that_comes_again_gives_the_same_items_after_a_restart_too(
-    hosts: Hosts, tmp_path: Path
-) -> None:
+def test_order_that_comes_again_gives_the_same_items_after_a_restart_too(hosts: Hosts, tmp_path: Path) -> None:
     with hosts[0].agent(tmp_path) as agent:
         first = agent.freeze("inc-1", 1)
         assert agent.freeze("inc-1", 1) == first
@@ -118,9 +113,7 @@ def test_killed_agent_loses_neither_the_ring_nor_the_full_capture(hosts: Hosts, 
     full = numbers(restarted, "inc-1", finished, stream)
     assert full == set(range(min(full), max(full) + 1))
     assert max(full) > max(after, frozen + 400), "it went on for its whole time, agent or no agent"
-    assert begun + 1 in numbers(restarted, "inc-2", later, stream), (
-        "the ring of before the kill is still there"
-    )
+    assert begun + 1 in numbers(restarted, "inc-2", later, stream), "the ring of before the kill is still there"
 
 
 def test_ring_keeps_its_bounds_and_its_order(hosts: Hosts, tmp_path: Path) -> None:

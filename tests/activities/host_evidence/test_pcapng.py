@@ -39,9 +39,7 @@ def test_capture_that_is_cut_off_is_not_whole(path: Path, cut: int) -> None:
     assert (summary.packets, summary.whole) == (49, False)
 
 
-@pytest.mark.parametrize(
-    "damage", [b"", b"\0" * 64, b"\x0a\x0d\x0d\x0a\xff\xff\xff\xff" + b"\0" * 8, b"not a capture"]
-)
+@pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"\x0a\x0d\x0d\x0a\xff\xff\xff\xff" + b"\0" * 8, b"not a capture"])
 def test_what_is_no_capture_is_not_whole(path: Path, damage: bytes) -> None:
     path.write_bytes(damage)
     summary = summarize(path)

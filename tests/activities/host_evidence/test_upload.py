@@ -60,9 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, _, incident_id, evidence_id = parts.path.split("/")
         name = parse_qs(parts.query)["name"][0]
         put = self.server.vault.put_stream
-        return put(
-            incident_id, evidence_id, name, [body], sha256=claim.sha256, size=len(body)
-        ).model_dump_json()
+        return put(incident_id, evidence_id, name, [body], sha256=claim.sha256, size=len(body)).model_dump_json()
 
     def _fail(self, status: int) -> None:
         if status:

@@ -81,9 +81,7 @@ def test_listening_and_connected_sockets_have_their_process(
     assert mine["ESTABLISHED"]["remote"] == hosts[1].address
 
 
-def test_process_has_the_digest_of_what_runs(
-    server: subprocess.Popen[bytes], collected: dict[str, Any]
-) -> None:
+def test_process_has_the_digest_of_what_runs(server: subprocess.Popen[bytes], collected: dict[str, Any]) -> None:
     _, entries = collected["processes"]
     mine = next(entry for entry in entries if entry["pid"] == server.pid)
     executable = Path(f"/proc/{server.pid}/exe").resolve()
@@ -105,9 +103,7 @@ def test_conntrack_knows_the_connection(hosts: Hosts, collected: dict[str, Any])
     assert (mine[0]["sent"]["src"], mine[0]["answered"]["src"]) == (hosts[1].address, hosts[0].address)
 
 
-def test_rules_routes_and_neighbours_are_those_of_the_namespace(
-    hosts: Hosts, collected: dict[str, Any]
-) -> None:
+def test_rules_routes_and_neighbours_are_those_of_the_namespace(hosts: Hosts, collected: dict[str, Any]) -> None:
     tables = [entry["table"]["name"] for entry in collected["ruleset"][1] if "table" in entry]
     assert tables == ["mine"]
     assert "10.77.99.0/24" in [entry["dst"] for entry in collected["routes"][1]]

@@ -15,17 +15,13 @@ _numbers = count(1)
 Result = TypeVar("Result")
 
 
-def alert(
-    host: str | None = "web", *, severity: int = 70, rule: str = "Denied again and again", **more: Any
-) -> Alert:
+def alert(host: str | None = "web", *, severity: int = 70, rule: str = "Denied again and again", **more: Any) -> Alert:
     said: dict[str, Any] = {"rule": {"name": rule}, "event": {"severity": severity}}
     said |= {"host": {"name": host}} if host else {}
     return Alert.model_validate(said | more)
 
 
-def received(
-    of: Alert | None = None, *, webhook_id: str | None = None, at: datetime | None = None
-) -> ReceivedAlert:
+def received(of: Alert | None = None, *, webhook_id: str | None = None, at: datetime | None = None) -> ReceivedAlert:
     number = next(_numbers)
     moment = at or START + timedelta(milliseconds=number)
     return ReceivedAlert(
@@ -38,9 +34,7 @@ def received(
 
 
 def workload(name: str = "web", *, host_id: str | None = None, addresses: tuple[str, ...] = ()) -> Workload:
-    return Workload.model_validate(
-        {"workload_id": host_id or f"id-{name}", "name": name, "addresses": addresses}
-    )
+    return Workload.model_validate({"workload_id": host_id or f"id-{name}", "name": name, "addresses": addresses})
 
 
 def snapshot(incident_id: str, **changed: Any) -> IncidentSnapshot:

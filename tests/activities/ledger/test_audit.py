@@ -16,31 +16,24 @@ BODIES = st.recursive(
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text("aé\x00\u2028🔥"),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab\x00🔥", max_size=3), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab\x00🔥", max_size=3), inner, max_size=3),
     max_leaves=8,
 )
 
 RELINKED = "update audit_events set prev_hash = (select hash from audit_events where seq = 2) where seq = 4"
 APPENDED = (
-    "insert into audit_events"
-    " select 6, at, kind, actor, incident_id, body, hash, hash from audit_events where seq = 5"
+    "insert into audit_events select 6, at, kind, actor, incident_id, body, hash, hash from audit_events where seq = 5"
 )
 
 
 def filled(ledger: Ledger, events: int = 5) -> Ledger:
     for number in range(events):
-        ledger.audit.append(
-            kind="order-refused", actor="agent:web", body={"number": number}, incident_id="inc-1"
-        )
+        ledger.audit.append(kind="order-refused", actor="agent:web", body={"number": number}, incident_id="inc-1")
     return ledger
 
 
 def tamper(url: str, *statements: str) -> None:
-    engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg") if url.startswith("postgresql") else url
-    )
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg") if url.startswith("postgresql") else url)
     with engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
@@ -89,9 +82,7 @@ def test_an_empty_chain_holds(ledger: Ledger) -> None:
         ),
     ],
 )
-def test_tampering_is_found_and_named(
-    ledger: Ledger, ledger_url: str, statements: list[str], failure: str
-) -> None:
+def test_tampering_is_found_and_named(ledger: Ledger, ledger_url: str, statements: list[str], failure: str) -> None:
     filled(ledger)
     tamper(ledger_url, *statements)
     verdict = ledger.audit.verify()
@@ -127,8 +118,6 @@ def test_the_head_is_the_hash_of_the_last_event(ledger: Ledger) -> None:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.dictionaries(st.text("ab\x00🔥", max_size=3), BODIES, max_size=4))
-def test_any_json_body_is_hashed_the_same_when_it_is_read_back(
-    ledger: Ledger, body: dict[str, object]
-) -> None:
+def test_any_json_body_is_hashed_the_same_when_it_is_read_back(ledger: Ledger, body: dict[str, object]) -> None:
     ledger.audit.append(kind="any", actor="user:alice", body=body)
     assert ledger.audit.verify().ok

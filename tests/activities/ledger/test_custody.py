@@ -122,9 +122,7 @@ def test_an_event_told_twice_happened_once(ledger: Ledger) -> None:
 
 def test_writers_at_once_make_one_chain_per_case(open_ledger: Callable[[], Ledger]) -> None:
     ledgers = [open_ledger(), open_ledger()]
-    at_once(
-        [partial(ledgers[n % 2].custody.append_manifest, "inc-1", building(f"packets-{n}")) for n in range(6)]
-    )
+    at_once([partial(ledgers[n % 2].custody.append_manifest, "inc-1", building(f"packets-{n}")) for n in range(6)])
     chain = ledgers[0].custody.manifests("inc-1")
     assert [manifest.seq for manifest in chain] == [1, 2, 3, 4, 5, 6]
     for before, after in pairwise(chain):

@@ -66,9 +66,7 @@ def test_the_workflows_snapshot_replaces_intakes_and_keeps_its_count(ledger: Led
 def test_lists_are_narrowed_by_every_filter(ledger: Ledger) -> None:
     isolated = TargetStatus(workload=workload("db", addresses=("10.66.0.4",)), state="isolated")
     ledger.incidents.record(record("inc-1", 1, severity=90, stage="contain", targets=(isolated,)))
-    ledger.incidents.record(
-        record("inc-2", 1, severity=20, stage="closed", status="closed", title="A 100% quiet_one")
-    )
+    ledger.incidents.record(record("inc-2", 1, severity=20, stage="closed", status="closed", title="A 100% quiet_one"))
     assert ids(ledger, min_severity=50) == ["inc-1"]
     assert ids(ledger, stage="closed") == ["inc-2"]
     assert ids(ledger, status="open") == ["inc-1"]

@@ -67,9 +67,7 @@ def test_hundreds_of_copies_are_one_incident_that_counted_them_and_one_batch(led
     ],
     ids=str,
 )
-def test_alerts_that_name_one_workload_in_any_way_are_one_incident(
-    ledger: Ledger, said: dict[str, object]
-) -> None:
+def test_alerts_that_name_one_workload_in_any_way_are_one_incident(ledger: Ledger, said: dict[str, object]) -> None:
     ledger.hosts.join(workload(addresses=("10.66.0.2", "fd66::2")), bytes(32))
     first = ledger.intake.accept(received(alert("web")))
     second = ledger.intake.accept(received(Alert.model_validate({"rule": {"name": "r"}} | said)))
@@ -109,10 +107,7 @@ def test_alerts_of_one_key_that_arrive_at_once_open_one_incident(open_ledger: Ca
 
 def test_one_message_delivered_at_once_by_many_is_accepted_once(open_ledger: Callable[[], Ledger]) -> None:
     ledgers = [open_ledger(), open_ledger()]
-    jobs = [
-        partial(ledgers[n % 2].intake.accept, received(alert(f"host-{n}"), webhook_id="msg_a"))
-        for n in range(8)
-    ]
+    jobs = [partial(ledgers[n % 2].intake.accept, received(alert(f"host-{n}"), webhook_id="msg_a")) for n in range(8)]
     answers = at_once(jobs)
     assert sorted(answer.known for answer in answers) == [False] + [True] * 7
     assert len(ledgers[0].incidents.incidents().items) == 1

@@ -239,9 +239,7 @@ def timeline() -> Sequence[IncidentEvent]:
     def event(
         at: float, stage: Stage, kind: str, summary: str, actor: str = "workflow", **details: str
     ) -> IncidentEvent:
-        return IncidentEvent(
-            at=after(at), stage=stage, kind=kind, actor=actor, summary=summary, details=dict(details)
-        )
+        return IncidentEvent(at=after(at), stage=stage, kind=kind, actor=actor, summary=summary, details=dict(details))
 
     return [
         event(9, "detect", "alert-received", "Repeated denied connections from detections."),

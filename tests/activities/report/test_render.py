@@ -33,9 +33,7 @@ from tests.activities.report.sample import (
     timeline,
 )
 
-HOSTILE = (
-    "</style></title><script>alert(1)</script><img src=//evil onerror=alert(1)>\"' {{7*7}} &amp; \u202egpj"
-)
+HOSTILE = "</style></title><script>alert(1)</script><img src=//evil onerror=alert(1)>\"' {{7*7}} &amp; \u202egpj"
 
 
 class Kept:
@@ -64,10 +62,7 @@ def test_the_report_holds_every_hash_of_the_evidence() -> None:
     assert len(hashes) == 7
     assert all(digest in words for digest in hashes)
     assert "missing the time budget of 30 s was spent" in words
-    assert (
-        "8,412 packets in the file, 8,412 received, 0 dropped by the kernel, 0 dropped by the interface"
-        in words
-    )
+    assert "8,412 packets in the file, 8,412 received, 0 dropped by the kernel, 0 dropped by the interface" in words
     assert "1,204 events, 0 events lost" in words
 
 
@@ -78,8 +73,7 @@ def test_the_report_says_who_decided_what_on_which_plan_and_when() -> None:
     assert REPAIR in words
     assert change().plan_hash in words
     assert (
-        "ada approve approver Same binary as in last week's case; the capture has what we need. 12:01:36.518"
-        in words
+        "ada approve approver Same binary as in last week's case; the capture has what we need. 12:01:36.518" in words
     )
     assert all(line in words for line in change().summary)
 
@@ -88,10 +82,7 @@ def test_the_report_shows_every_measurement_with_its_witness_and_marks_the_host_
     words = page().words
 
     assert "Established sessions ✓ cut app silence 400 ms of 10.77.0.11 12:00:00.649" in words
-    assert (
-        "Management lifeline ✓ reachable web (the host itself) tcp-connect 10.99.0.1:7233 12:00:00.249"
-        in words
-    )
+    assert "Management lifeline ✓ reachable web (the host itself) tcp-connect 10.99.0.1:7233 12:00:00.249" in words
     assert "Bystander batch ✓ reachable app tcp-connect 10.77.0.14:9000 12:00:00.258" in words
 
 
@@ -175,9 +166,7 @@ def test_the_page_loads_and_runs_nothing() -> None:
     text = render(snapshot(), timeline())
     parsed = Page(text)
 
-    assert parsed.tags.isdisjoint(
-        {"script", "link", "img", "iframe", "object", "embed", "form", "base", "a", "use"}
-    )
+    assert parsed.tags.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "form", "base", "a", "use"})
     names = {name for _, name, _ in parsed.attributes}
     assert names.isdisjoint({"src", "href", "xlink:href", "srcset", "style", "action", "data"})
     assert not [name for name in names if name.startswith("on")]
@@ -202,9 +191,7 @@ def test_hostile_words_of_an_alert_a_process_or_a_person_stay_words() -> None:
                 update={
                     "question": words,
                     "plan": (words,),
-                    "decisions": (
-                        gate().gate.decisions[0].model_copy(update={"actor": words, "reason": words}),
-                    ),
+                    "decisions": (gate().gate.decisions[0].model_copy(update={"actor": words, "reason": words}),),
                 }
             )
         }

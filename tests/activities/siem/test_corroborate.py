@@ -14,9 +14,7 @@ from playbooks.alerts import Alert, ReceivedAlert
 from segmentation.workloads import Inventory, Workload
 from tests.activities.siem.conftest import NOW, Deny
 
-WEB = Workload.model_validate(
-    {"workload_id": "m-web", "name": "web", "addresses": ["10.77.0.11", "fd77::11"]}
-)
+WEB = Workload.model_validate({"workload_id": "m-web", "name": "web", "addresses": ["10.77.0.11", "fd77::11"]})
 APP = Workload.model_validate({"workload_id": "m-app", "name": "app", "addresses": ["10.77.0.12"]})
 
 

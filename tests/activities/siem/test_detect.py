@@ -65,9 +65,7 @@ async def test_a_source_that_is_denied_again_and_again_is_told_of(
         "10.77.0.11 was denied 25 times on its way to 10.77.0.13 port 5432 by db, "
         "from 11:59:56.600 UTC to 11:59:59.000 UTC"
     )
-    assert [(f.count, f.answer, f.webhook_id) for f in result.findings] == [
-        (25, "accepted", receiver.messages[0][0])
-    ]
+    assert [(f.count, f.answer, f.webhook_id) for f in result.findings] == [(25, "accepted", receiver.messages[0][0])]
 
 
 async def test_ipv6_denials_are_found_as_well(siem: Elasticsearch, deny: Deny, receiver: Receiver) -> None:
@@ -121,9 +119,7 @@ async def test_a_finding_that_lasts_is_news_again_a_minute_later_under_the_same_
     assert earlier.event.id != later.event.id
 
 
-async def test_a_scan_of_ports_names_no_single_port(
-    siem: Elasticsearch, deny: Deny, receiver: Receiver
-) -> None:
+async def test_a_scan_of_ports_names_no_single_port(siem: Elasticsearch, deny: Deny, receiver: Receiver) -> None:
     for port in (22, 443, 5432):
         deny(5, "10.77.0.11", "10.77.0.13", port)
 
@@ -134,9 +130,7 @@ async def test_a_scan_of_ports_names_no_single_port(
     assert "port 22, 443, 5432" in (alert.message or "")
 
 
-async def test_the_strongest_finding_is_sent_first(
-    siem: Elasticsearch, deny: Deny, receiver: Receiver
-) -> None:
+async def test_the_strongest_finding_is_sent_first(siem: Elasticsearch, deny: Deny, receiver: Receiver) -> None:
     deny(11, "10.77.0.11", "10.77.0.13")
     deny(30, "10.77.0.12", "10.77.0.13")
     deny(20, "10.77.0.11", "10.77.0.14")

@@ -61,9 +61,7 @@ def test_events_are_written_as_ecs_documents(siem: Elasticsearch, snapshot: Inci
     assert written["ocsf"]["class_uid"] == 2005
 
 
-def test_an_event_that_is_shipped_twice_is_one_document(
-    siem: Elasticsearch, snapshot: IncidentSnapshot
-) -> None:
+def test_an_event_that_is_shipped_twice_is_one_document(siem: Elasticsearch, snapshot: IncidentSnapshot) -> None:
     assert ship_events(siem, snapshot, [event(1)]) == 1
     assert ship_events(siem, snapshot, [event(1), event(2)]) == 2
 
@@ -71,9 +69,7 @@ def test_an_event_that_is_shipped_twice_is_one_document(
     assert siem.count(index=INCIDENTS)["count"] == 2
 
 
-def test_details_of_one_name_and_different_types_are_both_kept(
-    siem: Elasticsearch, snapshot: IncidentSnapshot
-) -> None:
+def test_details_of_one_name_and_different_types_are_both_kept(siem: Elasticsearch, snapshot: IncidentSnapshot) -> None:
     assert ship_events(siem, snapshot, [event(1, items=3), event(2, items="three")]) == 2
 
 
@@ -81,14 +77,10 @@ def test_a_siem_that_is_away_costs_a_warning_and_nothing_else(snapshot: Incident
     with siem_client("http://127.0.0.1:9") as nobody, capture_logs() as logs:
         assert ship_events(nobody, snapshot, [event(1)]) == 0
 
-    assert [(line["event"], line["incident_id"]) for line in logs] == [
-        ("the SIEM did not take events", "inc-1")
-    ]
+    assert [(line["event"], line["incident_id"]) for line in logs] == [("the SIEM did not take events", "inc-1")]
 
 
-def test_events_that_the_siem_refuses_are_counted_out(
-    siem: Elasticsearch, snapshot: IncidentSnapshot
-) -> None:
+def test_events_that_the_siem_refuses_are_counted_out(siem: Elasticsearch, snapshot: IncidentSnapshot) -> None:
     siem.indices.create(index="narrow", mappings={"properties": {"message": {"type": "integer"}}})
 
     with capture_logs() as logs:
@@ -97,17 +89,13 @@ def test_events_that_the_siem_refuses_are_counted_out(
     assert logs[0]["missing"] == 1
 
 
-def test_more_events_than_the_bound_are_cut_off_and_told(
-    siem: Elasticsearch, snapshot: IncidentSnapshot
-) -> None:
+def test_more_events_than_the_bound_are_cut_off_and_told(siem: Elasticsearch, snapshot: IncidentSnapshot) -> None:
     with capture_logs() as logs:
         assert ship_events(siem, snapshot, [event(n) for n in range(MAX_EVENTS + 3)]) == MAX_EVENTS
 
     assert logs[0]["missing"] == 3
 
 
-def test_without_a_siem_or_without_events_nothing_is_shipped(
-    siem: Elasticsearch, snapshot: IncidentSnapshot
-) -> None:
+def test_without_a_siem_or_without_events_nothing_is_shipped(siem: Elasticsearch, snapshot: IncidentSnapshot) -> None:
     assert ship_events(None, snapshot, [event(1)]) == 0
     assert ship_events(siem, snapshot, []) == 0

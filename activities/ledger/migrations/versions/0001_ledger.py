@@ -12,9 +12,7 @@ Time = sa.DateTime(timezone=True)
 def upgrade() -> None:
     op.create_table(
         "audit_events",
-        sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
-        ),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("at", Time, nullable=False),
         sa.Column("kind", sa.String(length=300), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
@@ -106,9 +104,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("source", sa.String(length=256), nullable=False),
         sa.Column("webhook_id", sa.String(length=256), nullable=False),
         sa.Column("incident_id", sa.String(length=256), nullable=False),

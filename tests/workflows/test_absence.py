@@ -1,0 +1,64 @@
+"""Agents that are not there, and incidents that somebody ended: what can go on goes on."""
+
+from tests.workflows.case import Case
+from tests.workflows.cast import playbook
+from tests.workflows.history import scheduled
+from tests.workflows.impatience import Impatient
+from tests.workflows.waiting import eventually
+
+# The shortest lease there is: it is renewed after 3.3 seconds.
+SHORT = playbook(contain={"lease": {"ttl_seconds": 10, "max_seconds": 3600}})
+COLLECTORS = {"collect_volatile", "freeze_recorder", "finish_capture", "find_intruders"}
+
+
+async def test_without_an_agent_containment_fails_evidence_is_tried_and_the_incident_says_so(case: Case) -> None:
+    await case.work(Impatient())
+    await case.join("app", "db")
+    await case.open()
+
+    final = await case.finish()
+    assert (final.status, final.targets[0].state, final.evidence) == ("closed", "failed", ())
+    assert case.desk.said("target-failed")[0].startswith("web could not be isolated: ")
+    assert {words.split(":")[0] for words in case.desk.said("forensics-problem")} == COLLECTORS
+    assert {verb for _, verb in await scheduled(case.handle(".collect.web"))} == COLLECTORS
+    assert final.report_uri
+
+
+async def test_an_agent_that_comes_in_time_carries_the_waiting_order_out(case: Case) -> None:
+    await case.play("app", "db")
+    await case.desk.until(lambda s: s.stage == "contain")
+    await case.join("web")
+
+    await case.target("isolated")
+    assert (case.web.applied, case.web.carried_out["isolate_host"]) == (1, 1)
+
+
+async def test_a_witness_that_is_switched_off_does_not_spoil_the_proof_of_the_others(case: Case) -> None:
+    await case.work(Impatient())
+    await case.join("web", "db")
+    await case.open()
+
+    proof = (await case.target("isolated", proven=True)).proof
+    assert proof is not None
+    assert proof.verdict == "effective"
+    assert {m.witness for m in proof.measurements if m.independent} == {case.hosts["db"].workload_id}
+
+
+async def test_a_witness_that_takes_its_time_does_not_cost_the_lease(case: Case) -> None:
+    answer = case.fakes["app"].hold_back("probe_peers")
+    await case.play(playbook=SHORT)
+    await case.target("isolated")
+
+    await eventually(lambda: case.web.carried_out["renew_lease"] == 1)
+    assert (await case.snapshot()).targets[0].proof is None
+    answer.set()
+    await case.target("isolated", proven=True)
+
+
+async def test_a_lease_outlives_an_incident_that_somebody_ended(case: Case) -> None:
+    handle = await case.play(playbook=SHORT)
+    await case.target("isolated", proven=True)
+    await handle.terminate("by mistake")
+
+    await eventually(lambda: case.web.carried_out["renew_lease"] == 2)
+    assert case.web.isolated
