@@ -153,6 +153,8 @@ class ControlPlane:
             self.start_agent(self.lab[name], token, recorder=recorder)
         for name in wanted:
             wait_until(partial(self._has_joined, name), START_SECONDS, f"the agent of {name}")
+        for name in wanted if recorder else ():
+            wait_until(partial(self._says, name, "recorder.json"), START_SECONDS, f"the recorder of {name}")
 
     def kill_agents(self) -> None:
         """Kill -9 of every agent."""
@@ -189,7 +191,10 @@ class ControlPlane:
         agent = self.agents[name]
         if agent.poll() is not None:
             raise LabError(f"the agent of {name} ended with {agent.returncode}", hint="See agent.log of that host.")
-        return (self.lab[name].state_dir / "agent" / "ready").exists()
+        return self._says(name, "ready")
+
+    def _says(self, name: str, mark: str) -> bool:
+        return (self.lab[name].state_dir / "agent" / mark).exists()
 
     def _options(self) -> list[str]:
         options = ["--state-dir", str(self.state_dir), "--advertise-host", self.lab.gateway_ipv4]

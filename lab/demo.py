@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +19,7 @@ from lab import cast
 from lab.control import ControlPlane
 from lab.errors import LabError
 from lab.floor import measure_floor
+from lab.hops import hops_ms
 from lab.narrator import Narrator
 from lab.network import Lab
 from lab.prober import Prober
@@ -100,8 +102,10 @@ class Demo:
             self._release(api, incident_id)
             incident = self._follow(api, incident_id, _closed, "the report")
             after = self._ruleset()
+            hops = self._time_to_contain(incident, seen.first_blocked_ns)
             return Summary(
-                time_to_contain_ms=self._time_to_contain(incident, seen.first_blocked_ns),
+                time_to_contain_ms=sum(hops.values()),
+                hops_ms=hops,
                 durable_floor_ms=median(floor),
                 prober_packets_per_second=seen.rate_per_second,
                 cut=Cut(
@@ -143,6 +147,7 @@ class Demo:
         found: list[str] = []
 
         def look() -> bool:
+            time.sleep(0.2)  # looking must not compete with what is looked at
             found.extend(item["incident_id"] for item in _ok(api.get("/v1/incidents"))["items"])
             return bool(found)
 
@@ -213,12 +218,20 @@ class Demo:
         status = cast.bystander_status(self._lab)
         return cast.is_undisturbed(status)
 
-    def _time_to_contain(self, incident: dict[str, Any], first_blocked_ns: int | None) -> float:
+    def _time_to_contain(self, incident: dict[str, Any], first_blocked_ns: int | None) -> dict[str, float]:
+        """Milliseconds from the webhook to the first blocked packet, by hop."""
         if first_blocked_ns is None:
             raise LabError("the prober saw no packet blocked", hint=f"Logs are in {self._directory / 'state'}.")
-        address = self._control.node()["temporal_address"]
-        sent = webhook_sent_at(self._control.state_dir, address, incident["first_alert"]["webhook_id"])
-        return first_blocked_ns / 1e6 - sent.timestamp() * 1e3
+        address, alert = self._control.node()["temporal_address"], incident["first_alert"]
+        sent = webhook_sent_at(self._control.state_dir, address, alert["webhook_id"])
+        return hops_ms(
+            self._control.state_dir,
+            address,
+            f"incident-{incident['incident_id']}",
+            int(sent.timestamp() * 1e9),
+            datetime.fromisoformat(alert["received_at"]),
+            first_blocked_ns,
+        )
 
     def _evidence(self, api: httpx.Client, incident: dict[str, Any]) -> EvidenceFigures:
         verdict = _ok(api.get(f"/v1/incidents/{incident['incident_id']}/evidence/verification"))

@@ -36,6 +36,7 @@ class Summary(Frozen):
 
     time_to_contain_ms: float = Field(description="Webhook sent -> first packet of the intruder that was blocked.")
     durable_floor_ms: float = Field(description="Eager start -> one empty activity on an agent's queue; median of 20.")
+    hops_ms: dict[str, float] = Field(description="Where the time to contain went.")
     prober_packets_per_second: float
     cut: Cut
     lifeline: str

@@ -56,6 +56,8 @@ class IncidentWorkflow:
     @workflow.run
     async def run(self, start: IncidentStart) -> IncidentSnapshot:
         """Every stage in its order; returns the final snapshot."""
+        if start.rehearsal:
+            return self._record.snapshot
         if self._containments is None or start.playbook is None:
             writer = asyncio.create_task(self._record.keep_writing())
             await self._wait_for_people()

@@ -47,6 +47,7 @@ class IncidentStart(Frozen):
     lifeline: tuple[LifelineEndpoint, ...] = ()
     log_group: int | None = None
     siem_configured: bool = False
+    rehearsal: bool = Field(default=False, description="Ends before its first order: a worker warming up.")
 
 
 class IncidentEvent(Frozen):

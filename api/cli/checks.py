@@ -93,7 +93,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Load every playbook; each error names file, line and what was expected."""
-    from api.processes.worker import CATALOG
+    from api.processes.describe import CATALOG
     from playbooks.loading import load_catalog
 
     found = load_catalog(directory or CATALOG)

@@ -41,6 +41,8 @@ from segmentation.errors import FirebreakError
 
 log = structlog.get_logger(__name__)
 READY = "ready"
+RECORDER = "recorder.json"
+RECORDING_SECONDS = 30.0
 
 
 class NotJoined(FirebreakError):
@@ -52,7 +54,8 @@ class NotJoined(FirebreakError):
 async def run_agent(settings: AgentSettings, join_url: str | None, token: str | None) -> None:
     """Join if asked to, then take orders until cancelled."""
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (settings.state_dir / READY).unlink(missing_ok=True)
+    for mark in (READY, RECORDER):
+        (settings.state_dir / mark).unlink(missing_ok=True)
     identity = await asyncio.to_thread(identify, settings, join_url, token)
     async with contextlib.AsyncExitStack() as closing:
         agent = Agent(settings, identity, closing)
@@ -105,7 +108,14 @@ class Agent:
         ):
             (self._settings.state_dir / READY).touch()
             log.info("agent takes orders", host=self._host.name, queue=self._host.queue)
+            await asyncio.to_thread(self._tell_recording)
             await asyncio.Event().wait()
+
+    def _tell_recording(self) -> None:
+        """Say how the recorder came out: kernel events take seconds to compile, and orders don't wait for them."""
+        status = self._recorder.wait_until_recording(RECORDING_SECONDS)
+        (self._settings.state_dir / RECORDER).write_text(status.model_dump_json(), encoding="utf-8")
+        log.info("flight recorder", **status.model_dump())
 
     def _verbs(self) -> list[Callable[..., Any]]:
         killswitch = HostKillswitch(self._host.workload_id, self._journal, self._nft, self._watcher)

@@ -4,7 +4,9 @@ Owns resolution before the start, so that no activity stands between the alert a
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import playbooks
 from activities.contracts.incident import AlertBatch, IncidentStart
 from activities.ledger.correlation import accused
 from activities.ledger.intake import PendingBatch
@@ -14,6 +16,8 @@ from playbooks.loading import choose
 from playbooks.playbook import Playbook
 from segmentation.workloads import Inventory, Workload
 
+CATALOG = Path(playbooks.__file__ or "").parent / "catalog"
+
 
 class Describer:
     """Resolves targets, picks the playbook, and lays everything that the first order needs into one document."""
@@ -21,14 +25,14 @@ class Describer:
     def __init__(
         self,
         hosts: Callable[[], Inventory],
-        playbooks: Sequence[Playbook],
+        catalog: Sequence[Playbook],
         lifeline: tuple[LifelineEndpoint, ...],
         *,
         log_group: int | None,
         siem_configured: bool,
     ) -> None:
         self._hosts = hosts
-        self._playbooks = playbooks
+        self._catalog = catalog
         self._lifeline = lifeline
         self._log_group = log_group
         self._siem_configured = siem_configured
@@ -38,7 +42,7 @@ class Describer:
         inventory = self._hosts()
         alert = batch.first.alert
         targets = targets_of(alert, inventory)
-        playbook = choose(self._playbooks, alert)
+        playbook = choose(self._catalog, alert)
         return IncidentStart(
             incident_id=batch.incident_id,
             correlation_key=batch.correlation_key,

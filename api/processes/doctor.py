@@ -16,8 +16,8 @@ from rich.table import Table
 from temporalio.client import Client
 
 from activities.ledger.ledger import Ledger
+from api.processes.describe import CATALOG
 from api.processes.embedded import find_program
-from api.processes.worker import CATALOG
 from api.settings import UpSettings
 from playbooks.loading import load_catalog
 from segmentation.errors import FirebreakError

@@ -16,11 +16,13 @@ from pathlib import Path
 import structlog
 
 from activities.orders.keys import load_control_key
+from api.processes.describe import CATALOG
 from api.processes.embedded import http_ready, siem_program, temporal_program, temporal_ready
 from api.processes.supervisor import Program, Supervisor, firebreak
 from api.settings import UpSettings
 from api.sources import Sources
 from api.tokens import Tokens
+from playbooks.loading import load_catalog
 
 log = structlog.get_logger(__name__)
 NODE = "node.json"
@@ -51,7 +53,12 @@ async def run_up(settings: UpSettings) -> None:
 
 
 def prepare(settings: UpSettings) -> None:
-    """The state directory, the first administrator, and the source that our own detections post as."""
+    """The state directory, the first administrator, and the source that our own detections post as.
+
+    Raises:
+        PlaybookInvalid: before anything starts, rather than in a worker that would be started again and again.
+    """
+    load_catalog(settings.playbook_dir or CATALOG)
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.state_dir.chmod(0o700)
     load_control_key(settings.state_dir)

@@ -43,8 +43,9 @@ from activities.siem.detect import Detections
 from activities.siem.notify import ship_events
 from activities.siem.templates import install_templates
 from api.processes.addresses import lifeline_of
-from api.processes.describe import Describer
+from api.processes.describe import CATALOG, Describer
 from api.processes.dispatcher import CONTROL_QUEUE, Dispatcher
+from api.processes.rehearsal import rehearse
 from api.settings import WorkerSettings
 from api.sources import Sources
 from playbooks.loading import load_catalog, load_detections
@@ -57,7 +58,6 @@ from workflows.post_mortem import PostMortemWorkflow
 from workflows.remediate import RemediateWorkflow
 
 log = structlog.get_logger(__name__)
-CATALOG = Path(__file__).parents[2] / "playbooks" / "catalog"
 DETECTIONS = Path(__file__).parents[2] / "playbooks" / "detections"
 WORKFLOWS = [
     IncidentWorkflow,
@@ -113,6 +113,7 @@ async def run_worker(settings: WorkerSettings) -> None:
             interceptors=[ErrorTranslation()],
         )
         async with worker, background(prepare_siem(siem)):
+            await rehearse(client, playbooks)
             await ensure_detections(client, settings, siem)
             (settings.state_dir / "worker.ready").touch()
             log.info("worker is ready", playbooks=[p.name for p in playbooks])

@@ -89,6 +89,8 @@ class Case:
             workflow_runner=runner or workflow_runner(),
             interceptors=[ErrorTranslation(), *interceptors],
             build_id=BUILD_ID,
+            # What a worker that ended leaves on its own queue waits for so long; the default is ten seconds.
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         )
         await self._closing.enter_async_context(worker)
         return worker

@@ -15,6 +15,7 @@ from activities.orders.codec import control_converter
 from api.processes.embedded import find_program, temporal_program, temporal_ready
 from tests.histories.keys import CONTROL, SEAL, public_host_key
 from tests.workflows.case import Case, LongCase
+from tests.workflows.story import Story, play_story
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,12 @@ def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.kill()  # nothing of it is needed any more; ending in good order takes seconds
         server.wait()
+
+
+@pytest.fixture(scope="session")
+def story(temporal: str, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """One incident that all who only look share."""
+    return asyncio.run(play_story(temporal, tmp_path_factory.mktemp("story")))
 
 
 @pytest.fixture

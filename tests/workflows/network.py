@@ -151,6 +151,7 @@ class FakeHost:
         seen = tuple(self._measured(aspect, reached, subject) for aspect in aspects)
         others = {target.host_id for target in order.bystanders}
         bystanders = tuple(self._measured("bystander", "open", self.network[other]) for other in sorted(others))
+        await self._answer()
         return Probed(measurements=self.says.get("probe_peers", (*seen, *bystanders)))
 
     @activity.defn

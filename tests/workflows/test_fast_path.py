@@ -3,42 +3,34 @@
 from itertools import takewhile
 
 from tests.workflows.case import Case
-from tests.workflows.history import events, kinds, scheduled
+from tests.workflows.story import Story
 
 
-async def test_the_first_workflow_task_orders_the_isolation_and_no_other_activity(case: Case) -> None:
-    handle = await case.play()
-    await case.target("isolated")
-
-    happened = await events(handle)
-    commands = list(takewhile(lambda e: e["kind"] != "ACTIVITY_TASK_STARTED", happened[4:]))
+def test_the_first_workflow_task_orders_the_isolation_and_no_other_activity(story: Story) -> None:
+    first, rest = story.events[:4], story.events[4:]
+    commands = list(takewhile(lambda e: e["kind"] != "ACTIVITY_TASK_STARTED", rest))
     ordered = [c for c in commands if c["kind"] == "ACTIVITY_TASK_SCHEDULED"]
-    assert [e["kind"] for e in happened[:4]] == [
+
+    assert [e["kind"] for e in first] == [
         "WORKFLOW_EXECUTION_STARTED",
         "WORKFLOW_TASK_SCHEDULED",
         "WORKFLOW_TASK_STARTED",
         "WORKFLOW_TASK_COMPLETED",
     ]
     assert [(c["taskQueue"]["name"], c["activityType"]["name"]) for c in ordered] == [
-        (case.hosts["web"].queue, "isolate_host")
+        (story.hosts["web"].queue, "isolate_host")
     ]
     assert {c["kind"] for c in commands} <= {"ACTIVITY_TASK_SCHEDULED", "TIMER_STARTED"}
 
 
-async def test_the_first_workflow_task_comes_with_the_answer_to_the_start(case: Case) -> None:
-    handle = await case.play()
-    await case.target("isolated")
-
-    assert (await events(handle))[0]["eagerExecutionAccepted"]
+def test_the_first_workflow_task_comes_with_the_answer_to_the_start(story: Story) -> None:
+    assert story.events[0]["eagerExecutionAccepted"]
 
 
-async def test_recording_waits_for_the_cut(case: Case) -> None:
-    handle = await case.play()
-    await case.target("isolated")
+def test_recording_waits_for_the_cut(story: Story) -> None:
+    cut = [e["kind"] for e in story.events].index("ACTIVITY_TASK_COMPLETED")
+    before = [e for e in story.events[:cut] if e["kind"] == "ACTIVITY_TASK_SCHEDULED"]
 
-    happened = await events(handle)
-    cut = [e["kind"] for e in happened].index("ACTIVITY_TASK_COMPLETED")
-    before = [e for e in happened[:cut] if e["kind"] == "ACTIVITY_TASK_SCHEDULED"]
     assert [e["activityType"]["name"] for e in before] == ["isolate_host"]
 
 
@@ -51,75 +43,22 @@ async def test_recording_does_not_wait_for_a_host_that_is_silent(case: Case) -> 
     assert case.desk.kinds == ["alert-received", "triaged"]
 
 
-async def test_the_child_takes_the_isolation_over_and_orders_nothing_twice(case: Case) -> None:
-    await case.play()
-    status = await case.target("isolated")
+def test_the_child_takes_the_isolation_over_and_orders_nothing_twice(story: Story) -> None:
+    status = story.proven
 
-    assert (case.web.applied, case.web.carried_out["isolate_host"]) == (1, 1)
-    assert case.web.carried_out["observe_host"] == 0
-    assert status.change is not None
+    assert (story.web.applied, story.web.carried_out["isolate_host"]) == (1, 1)
+    assert story.web.carried_out["observe_host"] == 0
     assert status.applied_at is not None
     assert status.lease_until is not None
     assert (status.lease_until - status.applied_at).total_seconds() == 900
-    assert status.workflow_id == case.handle(".contain.web").id
+    assert status.workflow_id.endswith(".contain.web-story")
 
 
-async def test_an_incident_goes_through_every_stage_in_order(case: Case) -> None:
-    handle = await case.play()
-    await case.target("isolated", proven=True)
-    await case.release()
-    final = await case.finish()
+def test_orders_are_sent_to_hosts_and_the_rest_to_the_control_queue(story: Story) -> None:
+    queues = {queue for queue, _ in story.ordered}
 
-    assert (final.stage, final.status, final.waiting_for) == ("closed", "closed", "")
-    assert final.closed_at is not None
-    assert final.report_uri == "file:///vault/report.html"
-    # What a child says by signal may come while the incident has gone on to the next stage.
-    stages = list(dict.fromkeys(event.stage for event in case.desk.timeline))
-    assert stages == ["detect", "triage", "contain", "forensics", "release", "learn", "closed"]
-    assert (await kinds(handle))[-1] == "WORKFLOW_EXECUTION_COMPLETED"
-
-
-async def test_evidence_is_collected_and_registered_with_the_plan_as_authority(case: Case) -> None:
-    await case.play()
-    status = await case.target("isolated", proven=True)
-    await case.desk.until(lambda s: len(s.evidence) == 4)
-
-    assert status.change is not None
-    assert {r.authority.plan_hash for r in case.desk.registered} <= {status.change.plan_hash, None}
-    assert all(r.attested for r in case.desk.registered)
-    assert {i.name for r in case.desk.registered for i in r.items} == {
-        "ring.json",
-        "full.json",
-        "sockets.json",
-        "processes.json",
-    }
-
-
-async def test_the_report_is_made_after_everything_has_reached_the_ledger(case: Case) -> None:
-    await case.play()
-    await case.target("isolated")
-    await case.release()
-    await case.finish()
-
-    calls = case.desk.calls
-    assert calls[-4:] == ["record_incident", "verify_case", "render_report", "record_incident"]
-    rendered = case.desk.reported[0].snapshot
-    assert rendered == next(r.snapshot for r in reversed(case.desk.records[:-1]))
-
-
-async def test_orders_are_sent_to_hosts_and_the_rest_to_the_control_queue(case: Case) -> None:
-    handle = await case.play()
-    await case.target("isolated", proven=True)
-    await case.release()
-    await case.finish()
-
-    children = (".contain.web", ".collect.web", ".learn")
-    ordered = await scheduled(handle)
-    for child in children:
-        ordered += await scheduled(case.handle(child))
-    by_queue = {queue: {verb for q, verb in ordered if q == queue} for queue, _ in ordered}
-    assert by_queue == {
-        case.hosts["web"].queue: {
+    assert {queue: {verb for q, verb in story.ordered if q == queue} for queue in queues} == {
+        story.hosts["web"].queue: {
             "isolate_host",
             "probe_lifeline",
             "release_host",
@@ -128,9 +67,9 @@ async def test_orders_are_sent_to_hosts_and_the_rest_to_the_control_queue(case: 
             "finish_capture",
             "find_intruders",
         },
-        case.hosts["app"].queue: {"probe_peers"},
-        case.hosts["db"].queue: {"probe_peers"},
-        case.queue: {
+        story.hosts["app"].queue: {"probe_peers"},
+        story.hosts["db"].queue: {"probe_peers"},
+        story.control_queue: {
             "record_incident",
             "corroborate_alert",
             "register_evidence",

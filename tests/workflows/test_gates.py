@@ -35,7 +35,7 @@ async def test_people_decide_on_the_plan_and_exactly_that_plan_is_applied(case: 
     assert gate.gate.plan[0].startswith("drop all IPv4 and IPv6 traffic")
 
     answer = await case.decide(gate)
-    status = await case.target("isolated")
+    status = await case.target("isolated", proven=True)
 
     assert answer.outcome == "approved"
     order = next(o for o in case.web.orders if isinstance(o, IsolateOrder))
@@ -44,22 +44,9 @@ async def test_people_decide_on_the_plan_and_exactly_that_plan_is_applied(case: 
     assert status.change == order.change
     ours = [verb for queue, verb in await scheduled(case.handle(".contain.web")) if queue == case.web.workload.queue]
     assert ours[:2] == ["observe_host", "isolate_host"]
-
-
-async def test_the_timeline_tells_the_life_of_a_gate_once(case: Case) -> None:
-    await case.play(playbook=gated())
-    await case.decide(await case.gate())
-    await case.target("isolated", proven=True)
-    await case.release()
-    await case.finish()
-
-    assert [kind for kind in case.desk.kinds if kind in ("gate-opened", "decision", "gate-closed")] == [
-        "gate-opened",
-        "decision",
-        "gate-closed",
-    ]
-    decision = next(event for event in case.desk.timeline if event.kind == "decision")
-    assert (decision.actor, decision.details["verdict"]) == ("ana", "approve")
+    life = [event for event in case.desk.timeline if event.kind in ("gate-opened", "decision", "gate-closed")]
+    assert [event.kind for event in life] == ["gate-opened", "decision", "gate-closed"]
+    assert (life[1].actor, life[1].details["verdict"]) == ("ana", "approve")
 
 
 async def test_one_denial_ends_the_gate_and_evidence_is_collected_all_the_same(case: Case) -> None:
@@ -87,28 +74,25 @@ async def test_a_quorum_is_of_different_people(case: Case) -> None:
     assert (await kinds(case.handle(".contain.web"))).count("WORKFLOW_EXECUTION_UPDATE_ACCEPTED") == 2
 
 
-@pytest.mark.parametrize(
-    ("decision", "reason"),
-    [
-        ({"plan_hash": OTHER_HASH}, f"The decision is for plan {OTHER_HASH}, the gate asks about"),
-        ({"roles": ("viewer", "responder")}, "ana has the roles viewer, responder; the gate takes approver."),
-        ({"gate_id": "contain.db"}, "There is no gate contain.db on this incident."),
-        ({"actor": "workflow"}, "workflow requested this change and can't decide on it."),
-    ],
-    ids=["wrong hash", "wrong role", "unknown gate", "requester"],
-)
-async def test_a_refused_decision_says_why_and_leaves_no_trace(
-    case: Case, decision: dict[str, Any], reason: str
-) -> None:
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"plan_hash": OTHER_HASH}, f"The decision is for plan {OTHER_HASH}, the gate asks about"),
+    ({"roles": ("viewer", "responder")}, "ana has the roles viewer, responder; the gate takes approver."),
+    ({"gate_id": "contain.db"}, "There is no gate contain.db on this incident."),
+    ({"actor": "workflow"}, "workflow requested this change and can't decide on it."),
+]
+
+
+async def test_a_refused_decision_says_why_and_leaves_no_trace(case: Case) -> None:
     await case.play(playbook=gated())
     gate = await case.gate()
     before = await kinds(case.handle(".contain.web"))
 
-    refusal = await refused(case, gate, **decision)
+    for decision, reason in REFUSALS:
+        refusal = await refused(case, gate, **decision)
+        assert refusal.type == "decision-refused"
+        assert refusal.message.startswith(reason)
+        assert refusal.details[0]
 
-    assert refusal.type == "decision-refused"
-    assert refusal.message.startswith(reason)
-    assert refusal.details[0]
     assert await kinds(case.handle(".contain.web")) == before
     assert case.web.applied == 0
 

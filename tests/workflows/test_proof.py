@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from activities.contracts.host import ProbeOrder
 from playbooks.proof import Aspect, Measurement
 from segmentation.errors import FirebreakError
 from tests.workflows.case import Case
 from tests.workflows.cast import LIFELINE
+from tests.workflows.story import Story
 
 
 def claim(case: Case, aspect: Aspect, witness: str, subject: str = "web") -> Measurement:
@@ -22,24 +22,21 @@ def claim(case: Case, aspect: Aspect, witness: str, subject: str = "web") -> Mea
     )
 
 
-async def test_containment_is_effective_when_peers_see_nothing_and_the_lifeline_answers(case: Case) -> None:
-    await case.play()
-    proof = (await case.target("isolated", proven=True)).proof
+def test_containment_is_effective_when_peers_see_nothing_and_the_lifeline_answers(story: Story) -> None:
+    proof = story.proven.proof
 
     assert proof is not None
     assert (proof.verdict, proof.lifeline, proof.bystanders) == ("effective", "open", "open")
     independent = {m.witness for m in proof.measurements if m.independent}
-    assert independent == {case.hosts["app"].workload_id, case.hosts["db"].workload_id}
+    assert independent == {story.hosts["app"].workload_id, story.hosts["db"].workload_id}
 
 
-async def test_a_witness_is_told_who_is_subject_who_is_bystander_and_what_the_lifeline_is(case: Case) -> None:
-    await case.play()
-    await case.target("isolated", proven=True)
+def test_a_witness_is_told_who_is_subject_who_is_bystander_and_what_the_lifeline_is(story: Story) -> None:
+    order = story.probe
 
-    order = next(o for o in case.fakes["app"].orders if isinstance(o, ProbeOrder))
-    assert {t.host_id for t in order.subject} == {case.hosts["web"].workload_id}
+    assert {t.host_id for t in order.subject} == {story.hosts["web"].workload_id}
     assert {str(t.address) for t in order.subject} == {"10.77.0.11", "fd77::11"}
-    assert {t.host_id for t in order.bystanders} == {case.hosts["db"].workload_id}
+    assert {t.host_id for t in order.bystanders} == {story.hosts["db"].workload_id}
     assert order.lifeline == LIFELINE
 
 

@@ -4,34 +4,23 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from activities.contracts.host import ReleaseOrder
 from segmentation.errors import FirebreakError
 from tests.workflows.case import Case
 from tests.workflows.cast import GATE, INTRUDER, playbook
+from tests.workflows.story import Story
 
 
-async def test_a_release_restores_what_stood_before_and_closes_the_incident(case: Case) -> None:
-    await case.play()
-    status = await case.target("isolated", proven=True)
+def test_a_release_restores_what_stood_before_and_closes_the_incident(story: Story) -> None:
+    answer, final = story.answer.targets[0], story.final
 
-    answer = await case.release()
-    final = await case.finish()
-
-    assert (answer.targets[0].state, answer.targets[0].restored) == ("released", True)
-    assert not case.web.isolated
-    order = next(o for o in case.web.orders if isinstance(o, ReleaseOrder))
-    assert (order.change, order.observation) == (status.change, status.observation)
-    assert case.desk.said("release-requested") == ["the disk was imaged"]
-    assert final.status == "closed"
+    assert (answer.state, answer.restored, final.status) == ("released", True, "closed")
+    assert not story.web.isolated
+    assert (story.release.change, story.release.observation) == (story.proven.change, story.proven.observation)
+    assert story.desk.said("release-requested") == ["the disk was imaged"]
 
 
-async def test_a_release_keeps_the_proof_that_was_drawn(case: Case) -> None:
-    await case.play()
-    before = await case.target("isolated", proven=True)
-    await case.release()
-    final = await case.finish()
-
-    assert final.targets[0].proof == before.proof
+def test_a_release_keeps_the_proof_that_was_drawn(story: Story) -> None:
+    assert story.final.targets[0].proof == story.proven.proof is not None
 
 
 async def test_nothing_is_released_while_nothing_is_held(case: Case) -> None:
