@@ -69,11 +69,11 @@ async def verify_audit(given: Given) -> AuditVerdict:
 @router.get("/v1/audit", summary="Read the audit chain", responses=PROBLEMS, dependencies=[RESPONDER])
 async def list_audit(
     given: Given,
-    after: Annotated[int, Query(ge=0, description="Number of the last event you have.")] = 0,
+    after: Annotated[int | None, Query(ge=0, description="Number of the last event you have.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     incident_id: Annotated[Name | None, Query(description="Events of this incident alone.")] = None,
 ) -> list[AuditEvent]:
-    """Who did what, in its order; page on with `after`."""
+    """Who did what, in its order: the newest, or with `after` page by page."""
     read = partial(given.ledger.audit.events, after=after, limit=limit, incident_id=incident_id)
     return await asyncio.to_thread(read)
 

@@ -82,11 +82,17 @@ def check_decision(gate: Gate, decision: Decision, now: datetime) -> None:
             f"The decision is for plan {decision.plan_hash}, the gate asks about {gate.plan_hash}.",
             hint="Read the current plan and decide on its hash.",
         )
-    if not set(decision.roles) & set(gate.spec.roles):
+    entitling = set(decision.roles) & set(gate.spec.roles)
+    if not entitling:
         raise DecisionRefused(
             f"{decision.actor} has the roles {', '.join(decision.roles) or 'none'}; "
             f"the gate takes {', '.join(gate.spec.roles)}.",
             hint="Ask somebody with one of these roles.",
+        )
+    if entitling == {"break-glass"} and not decision.reason.strip():
+        raise DecisionRefused(
+            f"{decision.actor} breaks the glass on {gate.gate_id} without a written reason.",
+            hint="Write down why it can't wait for the regular way: everybody will read it.",
         )
     if decision.actor == gate.requested_by:
         raise DecisionRefused(

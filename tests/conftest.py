@@ -1,5 +1,10 @@
 """What holds for every test: no socket leaves this machine, and no property is given up for being slow."""
 
+import asyncio
+import socket
+import subprocess
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -24,3 +29,22 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-socket reads its options in its own pytest_configure: this has to come before.
     config.option.allow_hosts = ",".join(ALLOWED)
     config.option.allow_unix_socket = True
+
+
+@pytest.fixture(scope="session")
+def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a development server with its state in a file, started as the product starts it."""
+    from api.processes.embedded import temporal_program, temporal_ready
+
+    folder = tmp_path_factory.mktemp("temporal")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    command = temporal_program("127.0.0.1", port, folder / "temporal.db").command
+    with (folder / "temporal.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        asyncio.run(temporal_ready(f"127.0.0.1:{port}"))
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.kill()  # nothing of it is needed any more; ending in good order takes seconds
+        server.wait()

@@ -79,7 +79,7 @@ async def give(
 
 
 def reason_of(error: BaseException) -> str:
-    """The innermost message of a failed activity: the one that says what happened on the host."""
-    while error.__cause__ is not None:
+    """What the activity said when it failed, without what Temporal says about it and without its own causes."""
+    while error.__cause__ is not None and not isinstance(error, ApplicationError):
         error = error.__cause__
     return error.message if isinstance(error, ApplicationError) else str(error) or type(error).__name__

@@ -84,13 +84,17 @@ class AuditChain:
         write_state(connection, HEAD, f"{seq}:{head}")
         return head
 
-    def events(self, *, after: int = 0, limit: int = 100, incident_id: str | None = None) -> list[AuditEvent]:
-        """Events in their order, those behind number `after`; at most `limit`."""
-        query = select(audit_events).where(audit_events.c.seq > after).order_by(audit_events.c.seq).limit(limit)
+    def events(self, *, after: int | None = None, limit: int = 100, incident_id: str | None = None) -> list[AuditEvent]:
+        """At most `limit` events in their order: those behind number `after`, or the newest."""
+        query = select(audit_events).limit(limit)
+        if after is None:
+            query = query.order_by(audit_events.c.seq.desc())
+        else:
+            query = query.where(audit_events.c.seq > after).order_by(audit_events.c.seq)
         if incident_id is not None:
             query = query.where(audit_events.c.incident_id == incident_id)
         with self._database.read() as connection:
-            rows = connection.execute(query).mappings().all()
+            rows = sorted(connection.execute(query).mappings(), key=lambda row: int(row["seq"]))
         return [AuditEvent(**{**row, "body": json.loads(row["body"])}) for row in rows]
 
     def verify(self) -> AuditVerdict:

@@ -48,10 +48,10 @@ order_verdict: ContextVar[str | None] = ContextVar("order_verdict", default=None
 VERIFIED = "verified"
 
 
-def _signed_bytes(role: bytes, context: ActivitySerializationContext, data: bytes) -> bytes:
+def _signed_bytes(role: bytes, context: ActivitySerializationContext, payload: Payload) -> bytes:
     """What a signature covers: the direction, the step it belongs to, and the payload."""
     names = (context.workflow_id or "", context.activity_type or "", context.activity_task_queue or "")
-    parts = [role, *(name.encode() for name in names), data]
+    parts = [role, *(name.encode() for name in names), payload.metadata.get("encoding", b""), payload.data]
     # Length prefixes: no two different steps spell the same bytes.
     return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
 
@@ -59,7 +59,7 @@ def _signed_bytes(role: bytes, context: ActivitySerializationContext, data: byte
 def _sign(key: Ed25519PrivateKey, role: bytes, context: ActivitySerializationContext, payload: Payload) -> Payload:
     signed = Payload()
     signed.CopyFrom(payload)
-    signed.metadata[SIGNATURE] = key.sign(_signed_bytes(role, context, payload.data))
+    signed.metadata[SIGNATURE] = key.sign(_signed_bytes(role, context, payload))
     return signed
 
 
@@ -67,7 +67,7 @@ def _verified(key: bytes | None, role: bytes, context: ActivitySerializationCont
     if key is None or SIGNATURE not in payload.metadata:
         return False
     try:
-        message = _signed_bytes(role, context, payload.data)
+        message = _signed_bytes(role, context, payload)
         Ed25519PublicKey.from_public_bytes(key).verify(payload.metadata[SIGNATURE], message)
     except (InvalidSignature, ValueError):
         return False

@@ -60,7 +60,9 @@ def send(
 def list_events(
     context: typer.Context,
     incident: Annotated[str | None, typer.Option(help="Events of this incident alone.")] = None,
-    after: Annotated[int, typer.Option(min=0, help="Number of the last event you have.")] = 0,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Number of the last event you have; default: the newest.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     as_json: AsJson = False,
 ) -> None:

@@ -26,6 +26,7 @@ DOORS: list[tuple[str, str, Role]] = [
     ("GET", "/v1/hosts", "viewer"),
     ("DELETE", "/v1/hosts/host-0", "admin"),
     ("POST", "/v1/join-tokens", "admin"),
+    ("GET", "/v1/audit", "responder"),
     ("GET", "/v1/audit/verification", "responder"),
     ("GET", "/v1/refusals", "viewer"),
 ]

@@ -1,10 +1,8 @@
-"""Two Temporal servers: the development server for all tests, and one that skips time for each test that waits."""
+"""Incidents to test: on the development server that all share, or on one of its own that skips time."""
 
 import asyncio
-import socket
-import subprocess
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,27 +10,10 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from activities.orders.codec import control_converter
-from api.processes.embedded import find_program, temporal_program, temporal_ready
+from api.processes.embedded import find_program
 from tests.histories.keys import CONTROL, SEAL, public_host_key
 from tests.workflows.case import Case, LongCase
 from tests.workflows.story import Story, play_story
-
-
-@pytest.fixture(scope="session")
-def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a development server with its state in a file, started as the product starts it."""
-    folder = tmp_path_factory.mktemp("temporal")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    command = temporal_program("127.0.0.1", port, folder / "temporal.db").command
-    with (folder / "temporal.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        asyncio.run(temporal_ready(f"127.0.0.1:{port}"))
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.kill()  # nothing of it is needed any more; ending in good order takes seconds
-        server.wait()
 
 
 @pytest.fixture(scope="session")

@@ -121,3 +121,13 @@ def test_the_head_is_the_hash_of_the_last_event(ledger: Ledger) -> None:
 def test_any_json_body_is_hashed_the_same_when_it_is_read_back(ledger: Ledger, body: dict[str, object]) -> None:
     ledger.audit.append(kind="any", actor="user:alice", body=body)
     assert ledger.audit.verify().ok
+
+
+def test_events_are_read_newest_first_choice_or_page_by_page(ledger: Ledger) -> None:
+    for number in range(5):
+        ledger.audit.append(kind="tried", actor="test", body={"number": number}, incident_id=f"inc-{number % 2}")
+    assert [event.body["number"] for event in ledger.audit.events(limit=2)] == [3, 4]
+    page = ledger.audit.events(after=0, limit=2)
+    assert [event.body["number"] for event in page] == [0, 1]
+    assert [event.body["number"] for event in ledger.audit.events(after=page[-1].seq)] == [2, 3, 4]
+    assert [event.body["number"] for event in ledger.audit.events(incident_id="inc-1")] == [1, 3]

@@ -12,7 +12,7 @@ from temporalio.converter import ActivitySerializationContext, DataConverter
 
 from activities.contracts.host import Pinged
 from activities.orders.codec import SEAL as SEAL_NAME
-from activities.orders.codec import SIGNATURE, VERIFIED, Seal, SealBroken
+from activities.orders.codec import SIGNATURE, VERIFIED, Seal, SealBroken, order_verdict
 from tests.activities.orders.payloads import (
     CONTROL,
     OTHER,
@@ -82,8 +82,6 @@ async def test_an_order_has_one_payload() -> None:
     codec = agent().with_context(STEP).payload_codec
     assert codec is not None
     payload = await signed(order())
-    from activities.orders.codec import order_verdict
-
     await codec.decode([payload, payload])
 
     assert order_verdict.get() == "it carries 2 payloads, expected one"
@@ -100,6 +98,7 @@ async def test_an_order_with_any_bit_flipped_is_not_verified(bit: int) -> None:
 
     assert await verdict_on(flipped(payload, bit)) != VERIFIED
     assert await verdict_on(flipped_metadata(payload, SIGNATURE, bit)) != VERIFIED
+    assert await verdict_on(flipped_metadata(payload, "encoding", bit)) != VERIFIED
 
 
 @given(bit=bits)
@@ -107,6 +106,7 @@ async def test_a_result_with_any_bit_flipped_is_attested_by_nobody(bit: int) -> 
     payload = await answered(PINGED)
 
     assert await attested(flipped_metadata(payload, SIGNATURE, bit)) is None
+    assert await attested(flipped_metadata(payload, "encoding", bit)) is None
     assert await attested(flipped(payload, bit)) is None
 
 
