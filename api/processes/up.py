@@ -18,6 +18,7 @@ import structlog
 from activities.orders.keys import load_control_key
 from api.processes.describe import CATALOG
 from api.processes.embedded import http_ready, siem_program, temporal_program, temporal_ready
+from api.processes.forwarding import LOOPBACK, forwarding
 from api.processes.supervisor import Program, Supervisor, firebreak
 from api.settings import UpSettings
 from api.sources import Sources
@@ -74,9 +75,10 @@ def prepare(settings: UpSettings) -> None:
 
 async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
     """Temporal and the SIEM first, then the API, then the worker."""
-    await supervisor.start(temporal_program(settings.bind, settings.temporal_port, settings.state_dir / "temporal.db"))
+    listen = settings.bind if settings.bind in EVERY_ADDRESS else LOOPBACK
+    await supervisor.start(temporal_program(listen, settings.temporal_port, settings.state_dir / "temporal.db"))
     if settings.siem_port:
-        await supervisor.start(siem_program(settings.bind, settings.siem_port))
+        await supervisor.start(siem_program(listen, settings.siem_port))
     (settings.state_dir / "worker.ready").unlink(missing_ok=True)
     environment = environment_of(settings)
     await supervisor.start(Program("api", firebreak("serve"), environment))
@@ -88,7 +90,7 @@ async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
 
 def environment_of(settings: UpSettings) -> dict[str, str]:
     """The settings of the parts, as the variables that they read."""
-    siem = f"http://{local_host(settings)}:{settings.siem_port}" if settings.siem_port else settings.siem_url
+    siem = f"http://{LOOPBACK}:{settings.siem_port}" if settings.siem_port else settings.siem_url
     chosen: dict[str, object] = {
         "state_dir": settings.state_dir.resolve(),
         "temporal_address": temporal_address(settings),
@@ -110,8 +112,8 @@ def environment_of(settings: UpSettings) -> dict[str, str]:
 
 
 def temporal_address(settings: UpSettings) -> str:
-    """Where the embedded Temporal listens."""
-    return f"{local_host(settings)}:{settings.temporal_port}"
+    """Where this node's own processes find the embedded Temporal."""
+    return f"{LOOPBACK}:{settings.temporal_port}"
 
 
 def api_url(settings: UpSettings) -> str:
@@ -120,8 +122,15 @@ def api_url(settings: UpSettings) -> str:
 
 
 def local_host(settings: UpSettings) -> str:
-    """The address at which the parts of this node reach each other."""
-    return "127.0.0.1" if settings.bind in EVERY_ADDRESS else settings.bind
+    """The address at which this node's own processes find the API."""
+    return LOOPBACK if settings.bind in EVERY_ADDRESS else settings.bind
+
+
+def forwarded_ports(settings: UpSettings) -> list[int]:
+    """Ports of the parts that hosts must reach and that listen on loopback alone."""
+    if settings.bind in {LOOPBACK, *EVERY_ADDRESS}:
+        return []
+    return [settings.temporal_port, *([settings.siem_port] if settings.siem_port else [])]
 
 
 def advertised_host(settings: UpSettings) -> str:
@@ -154,13 +163,14 @@ def write_node(settings: UpSettings, supervisor: Supervisor) -> None:
 async def keep_running(settings: UpSettings, supervisor: Supervisor) -> None:
     """Start the parts; then keep `node.json` true when one came back with another process id."""
     await start_parts(settings, supervisor)
-    log.info("firebreak is up", api=api_url(settings), state=str(settings.state_dir))
     written: dict[str, int] = {}
-    while True:
-        if supervisor.pids() != written:
-            written = supervisor.pids()
-            write_node(settings, supervisor)
-        await asyncio.sleep(0.2)
+    async with forwarding(settings.bind, forwarded_ports(settings)):
+        log.info("firebreak is up", api=api_url(settings), state=str(settings.state_dir))
+        while True:
+            if supervisor.pids() != written:
+                written = supervisor.pids()
+                write_node(settings, supervisor)
+            await asyncio.sleep(0.2)
 
 
 def write_secret(path: Path, secret: str) -> None:

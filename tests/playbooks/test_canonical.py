@@ -26,11 +26,10 @@ documents = st.dictionaries(
 
 
 def test_the_example_of_the_rfc_is_spelled_as_there() -> None:
-    document = {"numbers": [4.5, 0.002], "literals": [None, True, False], "string": "€$\u000f\nA'B\"\\\\\"/"}
+    document = {"numbers": [4.5, 0.002], "literals": [None, True, False], "string": '€$\u000f\nA\'B"\\\\"/'}
 
     assert canonical(document) == (
-        b'{"literals":[null,true,false],"numbers":[4.5,0.002],'
-        b'"string":"\xe2\x82\xac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
+        b'{"literals":[null,true,false],"numbers":[4.5,0.002],"string":"\xe2\x82\xac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
     )
 
 

@@ -14,7 +14,12 @@ TRAFFIC: tuple[Aspect, ...] = ("new", "established", "ipv6")
 
 
 def measured(
-    aspect: Aspect, result: Result, witness: str = "app", subject: str = "web", *, applicable: bool = True,
+    aspect: Aspect,
+    result: Result,
+    witness: str = "app",
+    subject: str = "web",
+    *,
+    applicable: bool = True,
     method: str = "m",
 ) -> Measurement:
     return Measurement(

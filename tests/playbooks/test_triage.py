@@ -15,9 +15,7 @@ OWN_GATE = GateSpec(quorum=2, roles=("admin",), deadline_seconds=900)
 
 
 def playbook(**contain: Any) -> Playbook:
-    return Playbook.model_validate(
-        {"name": "p", "title": "A playbook", "match": {"rules": ["*"]}, "contain": contain}
-    )
+    return Playbook.model_validate({"name": "p", "title": "A playbook", "match": {"rules": ["*"]}, "contain": contain})
 
 
 def workload(**labels: str) -> Workload:
@@ -25,7 +23,11 @@ def workload(**labels: str) -> Workload:
 
 
 def route(
-    given_playbook: Playbook, target: Workload | None = None, *, targets: int = 1, signed: bool = True,
+    given_playbook: Playbook,
+    target: Workload | None = None,
+    *,
+    targets: int = 1,
+    signed: bool = True,
     corroborated: bool | None = None,
 ) -> Route:
     chosen = target or workload()

@@ -40,9 +40,7 @@ def test_a_shared_address_finds_all_who_bear_it() -> None:
     assert INVENTORY.resolve((), ("10.77.0.12",)) == (APP, DB)
 
 
-@pytest.mark.parametrize(
-    ("names", "addresses"), [((), ()), (("",), ()), (("nobody",), ("10.9.9.9",)), (("we",), ())]
-)
+@pytest.mark.parametrize(("names", "addresses"), [((), ()), (("",), ()), (("nobody",), ("10.9.9.9",)), (("we",), ())])
 def test_nobody_is_found_by_nothing(names: tuple[str, ...], addresses: tuple[str, ...]) -> None:
     assert INVENTORY.resolve(names, addresses) == ()
 

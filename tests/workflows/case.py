@@ -39,6 +39,9 @@ from workflows.incident import IncidentWorkflow
 
 # The SDK's own default hashes every loaded module, which takes seconds.
 BUILD_ID = "tests"
+# As in the product, but without loading our workflow modules anew for every run, which is a third of a test's time.
+# The tests of restarts, the shared story and the replay of histories use the product's own.
+SHARING = SandboxedWorkflowRunner(restrictions=workflow_runner().restrictions.with_passthrough_modules("workflows"))
 Handle = WorkflowHandle[Any, Any]
 
 
@@ -86,7 +89,7 @@ class Case:
             task_queue=self.queue,
             workflows=WORKFLOWS,
             activities=self.control.activities,
-            workflow_runner=runner or workflow_runner(),
+            workflow_runner=runner or SHARING,
             interceptors=[ErrorTranslation(), *interceptors],
             build_id=BUILD_ID,
             # What a worker that ended leaves on its own queue waits for so long; the default is ten seconds.
@@ -154,9 +157,7 @@ class Case:
         """Send a decision: ana's, with the right role and hash, unless said otherwise."""
         decision = decision_on(gate, verdict=verdict, **changes)
         handle = self.client.get_workflow_handle(gate.workflow_id)
-        return await handle.execute_update(
-            "decide", DecisionRequest(decision=decision), result_type=GateStatus
-        )
+        return await handle.execute_update("decide", DecisionRequest(decision=decision), result_type=GateStatus)
 
     async def release(self) -> IncidentSnapshot:
         """Ask for the release of every target."""

@@ -12,14 +12,15 @@ from temporalio.worker import (
 )
 from temporalio.workflow import ActivityHandle
 
-MOMENT = timedelta(seconds=1)
-
 
 class Impatient(Interceptor):
-    """Shortens every schedule-to-close timeout of a worker's workflows."""
+    """Shortens every schedule-to-close timeout of a worker's workflows to a moment."""
+
+    moment = timedelta(seconds=1)
 
     def workflow_interceptor_class(
-        self, input: WorkflowInterceptorClassInput  # noqa: A002 - SDK's name
+        self,
+        input: WorkflowInterceptorClassInput,  # noqa: A002 - SDK's name
     ) -> type[WorkflowInboundInterceptor]:
         return _Inbound
 

@@ -7,6 +7,7 @@ from temporalio.client import Client
 
 from activities.contracts.host import ProbeOrder, ReleaseOrder
 from activities.contracts.incident import IncidentSnapshot, TargetStatus
+from api.processes.worker import workflow_runner
 from segmentation.workloads import Workload
 from tests.workflows.case import Case
 from tests.workflows.control import Desk
@@ -36,7 +37,9 @@ class Story:
 async def play_story(address: str, folder: Path) -> Story:
     """An incident that is contained at once, proven, and released by a person."""
     async with Case(await Client.connect(address), folder, "story") as case:
-        handle = await case.play()
+        await case.work(runner=workflow_runner())
+        await case.join(*case.hosts)
+        handle = await case.open()
         proven = await case.target("isolated", proven=True)
         answer = await case.release()
         final = await case.finish()

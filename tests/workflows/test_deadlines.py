@@ -48,9 +48,7 @@ async def test_silence_proceeds_where_the_gate_says_so_and_later_denials_are_too
 
 async def test_a_repair_that_nobody_decides_on_does_not_happen(long_case: LongCase) -> None:
     long_case.web.processes = (INTRUDER,)
-    await long_case.play(
-        playbook=playbook(remediate={"action": "kill-process-group", "gate": GATE.model_dump()})
-    )
+    await long_case.play(playbook=playbook(remediate={"action": "kill-process-group", "gate": GATE.model_dump()}))
     await long_case.gate()
     await long_case.let_pass(seconds=GATE.deadline_seconds + 1)
 
@@ -65,8 +63,8 @@ async def test_a_ledger_that_refuses_for_good_is_asked_again_until_somebody_repa
     refusal = LedgerUnusable("the schema is newer than this version")
     long_case.desk.troubles["record_incident"] = refusal
     await long_case.play()
-    await long_case.let_pass(minutes=10)
-    assert long_case.desk.calls.count("record_incident") > 10
+    await long_case.let_pass(minutes=1)
+    assert long_case.desk.calls.count("record_incident") > 3
     assert long_case.web.isolated
 
     del long_case.desk.troubles["record_incident"]

@@ -12,7 +12,9 @@ from playbooks.gates import GateSpec
 from playbooks.playbook import Playbook
 from tests.workflows.case import Case
 from tests.workflows.cast import GATE, playbook
+from tests.workflows.containing import ask, result
 from tests.workflows.history import kinds, scheduled
+from tests.workflows.waiting import eventually
 
 OTHER_HASH = "sha256:" + "a" * 64
 
@@ -61,8 +63,7 @@ async def test_one_denial_ends_the_gate_and_evidence_is_collected_all_the_same(c
 
 
 async def test_a_quorum_is_of_different_people(case: Case) -> None:
-    await case.play(playbook=gated(quorum=2))
-    gate = await case.gate()
+    gate = await ask(case, GATE.model_copy(update={"quorum": 2}))
 
     first = await case.decide(gate, actor="ana")
     again = await refused(case, gate, actor="ana")
@@ -71,21 +72,22 @@ async def test_a_quorum_is_of_different_people(case: Case) -> None:
     assert first.outcome is None
     assert (again.type, again.message) == ("decision-refused", "ana has decided on contain.web already.")
     assert second.outcome == "approved"
-    assert (await kinds(case.handle(".contain.web"))).count("WORKFLOW_EXECUTION_UPDATE_ACCEPTED") == 2
+    handle = case.client.get_workflow_handle(gate.workflow_id)
+    assert (await kinds(handle)).count("WORKFLOW_EXECUTION_UPDATE_ACCEPTED") == 2
 
 
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"plan_hash": OTHER_HASH}, f"The decision is for plan {OTHER_HASH}, the gate asks about"),
     ({"roles": ("viewer", "responder")}, "ana has the roles viewer, responder; the gate takes approver."),
     ({"gate_id": "contain.db"}, "There is no gate contain.db on this incident."),
-    ({"actor": "workflow"}, "workflow requested this change and can't decide on it."),
+    ({"actor": "ben"}, "ben requested this change and can't decide on it."),
 ]
 
 
 async def test_a_refused_decision_says_why_and_leaves_no_trace(case: Case) -> None:
-    await case.play(playbook=gated())
-    gate = await case.gate()
-    before = await kinds(case.handle(".contain.web"))
+    gate = await ask(case, requested_by="ben")
+    handle = case.client.get_workflow_handle(gate.workflow_id)
+    before = await kinds(handle)
 
     for decision, reason in REFUSALS:
         refusal = await refused(case, gate, **decision)
@@ -93,15 +95,14 @@ async def test_a_refused_decision_says_why_and_leaves_no_trace(case: Case) -> No
         assert refusal.message.startswith(reason)
         assert refusal.details[0]
 
-    assert await kinds(case.handle(".contain.web")) == before
+    assert await kinds(handle) == before
     assert case.web.applied == 0
 
 
 async def test_a_decision_after_the_outcome_is_too_late(case: Case) -> None:
-    await case.play(playbook=gated())
-    gate = await case.gate()
+    gate = await ask(case)
     await case.decide(gate, actor="ana")
-    await case.target("isolated")
+    await eventually(lambda: case.web.isolated)
 
     refusal = await refused(case, gate, verdict="deny", actor="ben")
 
@@ -110,15 +111,14 @@ async def test_a_decision_after_the_outcome_is_too_late(case: Case) -> None:
 
 
 async def test_a_plan_that_the_host_has_outgrown_is_not_applied(case: Case) -> None:
-    await case.play(playbook=gated())
-    gate = await case.gate()
+    gate = await ask(case)
     case.web.devices = ("eth0", "eth1")
 
     await case.decide(gate)
-    status = await case.target("failed")
+    status = await result(case, gate)
 
+    assert (status.state, status.reason) == ("failed", "The plan for web has changed.")
     assert case.web.applied == 0
-    assert status.reason .startswith("The plan for web has changed.")
 
 
 async def test_a_protected_target_needs_break_glass(case: Case) -> None:

@@ -3,10 +3,8 @@
 import asyncio
 
 import pytest
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.contracts.incident import ReleaseRequest
-from api.processes.worker import workflow_runner
 from segmentation.errors import FirebreakError
 from tests.workflows.case import LongCase
 from tests.workflows.cast import playbook
@@ -100,20 +98,13 @@ async def test_a_table_that_was_taken_away_is_applied_again_and_told(long_case: 
 
 
 @pytest.fixture
-def short_runs(monkeypatch: pytest.MonkeyPatch) -> SandboxedWorkflowRunner:
-    """Continue as new after two renewals; the sandbox shares the patched module instead of loading its own."""
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Continue as new after two renewals; the runner of the tests shares the module that is patched."""
     monkeypatch.setattr(contain_target, "RENEWALS_PER_RUN", 2)
-    runner = workflow_runner()
-    shared = runner.restrictions.with_passthrough_modules("workflows")
-    return SandboxedWorkflowRunner(restrictions=shared)
 
 
-async def test_a_lease_goes_on_when_its_workflow_continues_as_new(
-    long_case: LongCase, short_runs: SandboxedWorkflowRunner
-) -> None:
-    await long_case.work(runner=short_runs)
-    await long_case.join(*long_case.hosts)
-    await long_case.open(playbook=OPEN)
+async def test_a_lease_goes_on_when_its_workflow_continues_as_new(long_case: LongCase, short_runs: None) -> None:
+    await long_case.play(playbook=OPEN)
     before = await long_case.target("isolated", proven=True)
     first_run = (await long_case.handle(".contain.web").describe()).run_id
     await long_case.let_pass(minutes=26)
@@ -134,11 +125,9 @@ async def test_a_lease_goes_on_when_its_workflow_continues_as_new(
 
 
 async def test_a_release_that_comes_just_before_the_workflow_continues_as_new_is_not_lost(
-    long_case: LongCase, short_runs: SandboxedWorkflowRunner
+    long_case: LongCase, short_runs: None
 ) -> None:
-    await long_case.work(runner=short_runs)
-    await long_case.join(*long_case.hosts)
-    await long_case.open(playbook=OPEN)
+    await long_case.play(playbook=OPEN)
     await long_case.target("isolated", proven=True)
     await long_case.let_pass(minutes=6)
     answer = long_case.web.hold_back("renew_lease")

@@ -6,9 +6,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from playbooks.proof import Aspect, Measurement
 from segmentation.errors import FirebreakError
-from tests.workflows.case import Case
+from tests.workflows.case import Case, LongCase
 from tests.workflows.cast import LIFELINE
+from tests.workflows.containing import proof_of
 from tests.workflows.story import Story
+
+TRAFFIC: tuple[Aspect, ...] = ("new", "established", "ipv6")
 
 
 def claim(case: Case, aspect: Aspect, witness: str, subject: str = "web") -> Measurement:
@@ -44,43 +47,33 @@ async def test_a_witness_that_did_not_sign_proves_nothing(case: Case) -> None:
     await case.work()
     await case.join("web")
     await case.join("app", "db", key=Ed25519PrivateKey.generate())
-    await case.open()
 
-    proof = (await case.target("isolated", proven=True)).proof
+    proof = await proof_of(case)
 
-    assert proof is not None
     assert proof.verdict == "unproven"
     assert {m.witness for m in proof.measurements} == {case.hosts["web"].workload_id}
 
 
-async def test_without_any_witness_a_containment_stays_unproven(case: Case) -> None:
-    await case.play(witnesses=())
-    proof = (await case.target("isolated", proven=True)).proof
-
-    assert proof is not None
-    assert proof.verdict == "unproven"
-
-
 async def test_a_contained_host_does_not_speak_for_its_witnesses(case: Case) -> None:
-    lies = tuple(claim(case, aspect, "app") for aspect in ("new", "established", "ipv6"))
+    lies = tuple(claim(case, aspect, "app") for aspect in TRAFFIC)
     case.web.says["probe_lifeline"] = (*lies, claim(case, "lifeline", "web"))
-    await case.play(witnesses=())
+    await case.work()
+    await case.join("web")
 
-    proof = (await case.target("isolated", proven=True)).proof
+    proof = await proof_of(case, witnesses=())
 
-    assert proof is not None
     assert proof.verdict == "unproven"
     assert [m.aspect for m in proof.measurements] == ["lifeline"]
 
 
 async def test_a_witness_speaks_for_nobody_else(case: Case) -> None:
-    case.fakes["app"].says["probe_peers"] = tuple(claim(case, a, "db") for a in ("new", "established", "ipv6"))
+    case.fakes["app"].says["probe_peers"] = tuple(claim(case, aspect, "db") for aspect in TRAFFIC)
     case.fakes["db"].troubles["probe_peers"] = FirebreakError("no raw socket here")
-    await case.play()
+    await case.work()
+    await case.join(*case.hosts)
 
-    proof = (await case.target("isolated", proven=True)).proof
+    proof = await proof_of(case)
 
-    assert proof is not None
     assert proof.verdict == "unproven"
     assert all(m.aspect == "lifeline" for m in proof.measurements)
 
@@ -89,25 +82,28 @@ async def test_a_lifeline_that_nobody_signed_for_proves_nothing(case: Case) -> N
     await case.work()
     await case.join("app", "db")
     await case.join("web", key=Ed25519PrivateKey.generate())
-    await case.open()
 
-    proof = (await case.target("isolated", proven=True)).proof
+    proof = await proof_of(case)
 
-    assert proof is not None
     assert (proof.verdict, proof.lifeline) == ("partial", "unknown")
 
 
-async def test_one_witness_that_still_gets_through_makes_it_partial_at_best(case: Case) -> None:
-    reached = claim(case, "new", "db").model_copy(update={"result": "open"})
-    case.fakes["db"].says["probe_peers"] = (reached, claim(case, "established", "db"), claim(case, "ipv6", "db"))
-    await case.play()
+async def test_one_witness_that_still_gets_through_is_asked_again_and_makes_it_partial_at_best(
+    long_case: LongCase,
+) -> None:
+    reached = claim(long_case, "new", "db").model_copy(update={"result": "open"})
+    rest = (claim(long_case, "established", "db"), claim(long_case, "ipv6", "db"))
+    long_case.fakes["db"].says["probe_peers"] = (reached, *rest)
+    await long_case.play()
+    await long_case.target("isolated")
+    await long_case.let_pass(seconds=5)
 
-    proof = (await case.target("isolated", proven=True)).proof
+    proof = (await long_case.target("isolated", proven=True)).proof
 
     assert proof is not None
     assert (proof.verdict, proof.new) == ("partial", "open")
-    assert case.fakes["db"].carried_out["probe_peers"] == 3
-    assert case.web.isolated
+    assert long_case.fakes["db"].carried_out["probe_peers"] == 3
+    assert long_case.web.isolated
 
 
 async def test_a_dead_lifeline_rolls_the_change_back_and_says_so(case: Case) -> None:

@@ -2,6 +2,7 @@
 
 from activities.contracts.host import IsolateOrder
 from activities.contracts.incident import IncidentSnapshot
+from api.processes.worker import workflow_runner
 from tests.workflows.case import Case
 from tests.workflows.cast import GATE, playbook
 from tests.workflows.history import scheduled
@@ -16,14 +17,14 @@ def outline(snapshot: IncidentSnapshot) -> tuple[object, ...]:
 
 async def test_a_worker_that_ends_between_apply_and_verify_changes_nothing(case: Case) -> None:
     answer = case.web.hold_back("isolate_host")
-    worker = await case.work()
+    worker = await case.work(runner=workflow_runner())
     await case.join(*case.hosts)
     handle = await case.open()
     await eventually(lambda: case.web.isolated)
 
     await worker.shutdown()
     answer.set()
-    await case.work()
+    await case.work(runner=workflow_runner())
     await case.target("isolated", proven=True)
     await case.release()
 
@@ -39,7 +40,7 @@ async def test_a_worker_that_ends_between_apply_and_verify_changes_nothing(case:
 
 
 async def test_a_worker_that_ends_while_people_decide_still_takes_the_decision(case: Case) -> None:
-    worker = await case.work()
+    worker = await case.work(runner=workflow_runner())
     await case.join(*case.hosts)
     await case.open(playbook=playbook(contain={"gate": GATE.model_dump()}))
     gate = await case.gate()
@@ -47,7 +48,7 @@ async def test_a_worker_that_ends_while_people_decide_still_takes_the_decision(c
     await case.desk.until(lambda s: len(s.evidence) == 4)
 
     await worker.shutdown()
-    await case.work()
+    await case.work(runner=workflow_runner())
     await case.decide(gate)
     status = await case.target("isolated", proven=True)
 
@@ -58,7 +59,7 @@ async def test_a_worker_that_ends_while_people_decide_still_takes_the_decision(c
 
 async def test_an_agent_that_ends_before_it_answers_carries_the_same_order_out_again(case: Case) -> None:
     answer = case.web.hold_back("isolate_host")
-    await case.work()
+    await case.work(runner=workflow_runner())
     [agent] = await case.join("web")
     await case.join("app", "db")
     handle = await case.open()

@@ -5,6 +5,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from activities.contracts.incident import IncidentSnapshot
+from segmentation.errors import FirebreakError
 from tests.workflows.case import Case
 from tests.workflows.cast import batch, playbook
 from tests.workflows.history import scheduled
@@ -24,7 +25,7 @@ async def test_an_unsigned_alert_that_the_siem_confirms_is_contained(case: Case)
     [
         (False, "the SIEM does not hold the events that the alert claims"),
         (None, "the SIEM could not corroborate the message"),
-        (RuntimeError("the SIEM is on fire"), "the SIEM could not corroborate the message"),
+        (FirebreakError("the SIEM refuses our key"), "the SIEM could not corroborate the message"),
     ],
     ids=["the SIEM knows nothing of it", "the SIEM can't say", "asking the SIEM fails"],
 )
@@ -73,8 +74,7 @@ async def test_an_alert_about_nobody_we_know_waits_in_triage_until_it_is_closed(
     handle = await case.play(targets=())
     await waits_in_triage(case)
     assert case.desk.said("triage-needed") == [
-        "Repeated denied connections from siem: it names no workload we know, or more than one. "
-        "Nothing was contained."
+        "Repeated denied connections from siem: it names no workload we know, or more than one. Nothing was contained."
     ]
 
     await case.close()

@@ -61,9 +61,7 @@ class GiveNothing:
 
     @workflow.run
     async def run(self) -> None:
-        await workflow.execute_activity(
-            VERB, task_queue="host.web", start_to_close_timeout=timedelta(seconds=5)
-        )
+        await workflow.execute_activity(VERB, task_queue="host.web", start_to_close_timeout=timedelta(seconds=5))
 
 
 class LosesAnswers(Interceptor):

@@ -69,7 +69,9 @@ async def verdict_on(payload: Payload, context: ActivitySerializationContext = S
         order_verdict.reset(token)
 
 
-async def answered(pinged: Pinged, key: Ed25519PrivateKey = WEB, context: ActivitySerializationContext = STEP) -> Payload:
+async def answered(
+    pinged: Pinged, key: Ed25519PrivateKey = WEB, context: ActivitySerializationContext = STEP
+) -> Payload:
     """A result as an agent sends it."""
     [payload] = await agent(key).with_context(context).encode([pinged])
     return payload

@@ -66,7 +66,9 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
         load_key(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+)
 def test_a_file_that_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
     path = write(tmp_path / "agent.key", content)
 
