@@ -1,8 +1,5 @@
 """What holds for every test: no socket leaves this machine, and no property is given up for being slow."""
 
-import asyncio
-import socket
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -33,18 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a development server with its state in a file, started as the product starts it."""
-    from api.processes.embedded import temporal_program, temporal_ready
+    """Address of a Temporal development server that all tests share."""
+    from tests.workflows.servers import development_server
 
-    folder = tmp_path_factory.mktemp("temporal")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    command = temporal_program("127.0.0.1", port, folder / "temporal.db").command
-    with (folder / "temporal.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        asyncio.run(temporal_ready(f"127.0.0.1:{port}"))
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.kill()  # nothing of it is needed any more; ending in good order takes seconds
-        server.wait()
+    with development_server(tmp_path_factory.mktemp("temporal")) as address:
+        yield address

@@ -39,6 +39,7 @@ class IncidentRecord:
             playbook=start.playbook.name if start.playbook else None,
             alerts=len(start.alerts.ids),
             first_alert=first,
+            names={host.workload_id: host.name for host in (*start.targets, *start.witnesses)},
             opened_at=now,
             updated_at=now,
         )

@@ -108,6 +108,7 @@ class IncidentSnapshot(Frozen):
     evidence: tuple[CollectedItem, ...] = ()
     remediation: str = ""
     report_uri: str = ""
+    names: dict[Name, str] = Field(default_factory=dict, description="Names of the hosts that ids here stand for.")
 
 
 class RecordIncident(Frozen):

@@ -133,7 +133,8 @@ class _Report:
 
     def bystander(self, host_id: str, attempt: Attempt) -> Measurement:
         result: Result = "open" if attempt.reached else "unknown" if attempt.outcome == "failed" else "cut"
-        return self.of("bystander", result, attempt.method, f"{host_id} {_in_words(attempt)}")
+        measured = self.of("bystander", result, attempt.method, _in_words(attempt))
+        return measured.model_copy(update={"subject": host_id})
 
 
 def _connect(order: ProbeOrder) -> dict[tuple[Address, int], Attempt]:

@@ -32,6 +32,9 @@ def answer(aspect: str, result: str) -> Answer:
     """What a result means for an aspect."""
     if result == "unknown":
         return Answer("care", "unknown")
+    if aspect == "bystander" and result == "cut":
+        # One witness alone can't say: policy may never have allowed it to reach this bystander.
+        return Answer("care", "not from here")
     if aspect in CUT_ASPECTS:
         return Answer("good" if result == "cut" else "bad", result)
     return Answer("good" if result == "open" else "bad", _REACHED[result])

@@ -1,7 +1,7 @@
 """TCP from an address of this node to a part that listens on loopback alone.
 
-Owns the copying of bytes, both ways, with half-closed connections left half open. Temporal's development server works on
-127.0.0.1 or on every address, but not on one chosen other (tried with 1.32: its services don't find each other then).
+Owns the copying of bytes, both ways, with half-closed connections left half open. Temporal's development server works
+on 127.0.0.1 or on every address, but not on one chosen other (tried with 1.32: its services miss each other then).
 
     async with forwarding("10.0.0.5", [7233]): ...
 """

@@ -1,7 +1,7 @@
 """A rehearsal of an incident's first step when a worker starts.
 
 Owns one workflow run that is built like a real incident and ends before its first order. What every process pays once
-(sandbox, models, connections) is then paid before an intruder waits for it: measured, the first incident of a cold worker
+(sandbox, models, connections) is then paid before anybody waits for it: measured, the first incident of a cold worker
 took three times as long to its first order. Orders nothing, records nothing.
 """
 

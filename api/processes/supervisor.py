@@ -73,7 +73,7 @@ class Supervisor:
         """Process ids by program name."""
         return {name: child.pid for name, child in self._children.items()}
 
-    async def stop(self, patience: float = 10.0) -> None:
+    async def stop(self, patience: float = 5.0) -> None:
         """End all: the last started first, by SIGTERM, by SIGKILL if that takes longer than `patience` seconds."""
         self._stopping.set()
         for name, child in reversed(self._children.items()):

@@ -16,10 +16,10 @@ CONTROL = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(_KEYS["control"]))
 
 def host_key(host_id: str) -> Ed25519PrivateKey:
     """The key of a host; `web-1a2b` has the key of `web`."""
-    return _HOSTS[host_id.split("-")[0]]
+    return _HOSTS[host_id.split("-", 1)[0]]
 
 
 def public_host_key(host_id: str) -> bytes | None:
     """What the ledger would answer: the public half, or None for a host that never joined."""
-    known = _HOSTS.get(host_id.split("-")[0])
+    known = _HOSTS.get(host_id.split("-", 1)[0])
     return public_bytes(known.public_key()) if known else None

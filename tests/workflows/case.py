@@ -157,21 +157,29 @@ class Case:
         """Send a decision: ana's, with the right role and hash, unless said otherwise."""
         decision = decision_on(gate, verdict=verdict, **changes)
         handle = self.client.get_workflow_handle(gate.workflow_id)
-        return await handle.execute_update("decide", DecisionRequest(decision=decision), result_type=GateStatus)
+        answer: GateStatus = await handle.execute_update(
+            "decide", DecisionRequest(decision=decision), result_type=GateStatus
+        )
+        return answer
 
     async def release(self) -> IncidentSnapshot:
         """Ask for the release of every target."""
         request = ReleaseRequest(actor="ana", reason="the disk was imaged")
-        return await self.handle().execute_update("release", request, result_type=IncidentSnapshot)
+        answer: IncidentSnapshot = await self.handle().execute_update(
+            "release", request, result_type=IncidentSnapshot
+        )
+        return answer
 
     async def close(self) -> IncidentSnapshot:
         """Ask for the end of an incident in triage."""
         request = CloseRequest(actor="ana", reason="a scanner of ours")
-        return await self.handle().execute_update("close", request, result_type=IncidentSnapshot)
+        answer: IncidentSnapshot = await self.handle().execute_update("close", request, result_type=IncidentSnapshot)
+        return answer
 
     async def snapshot(self) -> IncidentSnapshot:
         """The incident as its workflow sees it."""
-        return await self.handle().query("snapshot", result_type=IncidentSnapshot)
+        answer: IncidentSnapshot = await self.handle().query("snapshot", result_type=IncidentSnapshot)
+        return answer
 
     async def finish(self, seconds: float = 20) -> IncidentSnapshot:
         """Wait for the end of the incident."""
@@ -180,7 +188,7 @@ class Case:
 
 
 class LongCase(Case):
-    """An incident on a server on which hours pass in no time; such a server lists no workflows and starts none eagerly."""
+    """An incident on a server on which hours pass in no time."""
 
     def __init__(self, environment: WorkflowEnvironment, folder: Path) -> None:
         super().__init__(environment.client, folder, "long")

@@ -15,7 +15,7 @@ from segmentation.workloads import Workload
 
 LIFELINE = (LifelineEndpoint(purpose="temporal", address=ip_address("10.99.0.1"), port=7233),)
 LAST_OCTET = {"web": 11, "app": 12, "db": 13}
-INTRUDER = ProcessRef(pid=4711, pgid=4711, start_ticks=123456, executable="/tmp/x", command=("/tmp/x", "-q"))
+INTRUDER = ProcessRef(pid=4711, pgid=4711, start_ticks=123456, executable="/opt/x", command=("/opt/x", "-q"))
 GATE = GateSpec(roles=("approver",), deadline_seconds=600)
 RECEIVED = datetime(2031, 5, 1, 12, 0, tzinfo=UTC)
 

@@ -32,7 +32,7 @@ class Desk:
         self.records: list[RecordIncident] = []
         self.registered: list[RegisterEvidence] = []
         self.reported: list[RenderReport] = []
-        self.siem: bool | None | Exception = True
+        self.siem: bool | Exception | None = True
         self.troubles: dict[str, Exception] = {}
         self.changed = asyncio.Condition()
 

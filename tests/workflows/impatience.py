@@ -12,11 +12,11 @@ from temporalio.worker import (
 )
 from temporalio.workflow import ActivityHandle
 
+MOMENT = timedelta(seconds=1)
+
 
 class Impatient(Interceptor):
-    """Shortens every schedule-to-close timeout of a worker's workflows to a moment."""
-
-    moment = timedelta(seconds=1)
+    """Shortens every schedule-to-close timeout of a worker's workflows."""
 
     def workflow_interceptor_class(
         self,

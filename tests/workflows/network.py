@@ -54,7 +54,7 @@ class FakeHost:
         self.carried_out: Counter[str] = Counter()
         self.orders: list[Order] = []
         self.lifeline: Result = "open"
-        self.devices = ("eth0",)
+        self.devices: tuple[str, ...] = ("eth0",)
         self.processes: tuple[ProcessRef, ...] = ()
         self.troubles: dict[str, Exception] = {}
         self.says: dict[str, tuple[Measurement, ...]] = {}

@@ -30,7 +30,7 @@ async def test_an_unsigned_alert_that_the_siem_confirms_is_contained(case: Case)
     ids=["the SIEM knows nothing of it", "the SIEM can't say", "asking the SIEM fails"],
 )
 async def test_an_unsigned_alert_that_nothing_confirms_is_for_people_to_decide(
-    case: Case, siem: bool | None | Exception, reason: str
+    case: Case, siem: bool | Exception | None, reason: str
 ) -> None:
     case.desk.siem = siem
     await case.play(alerts=batch(1, signed=False))

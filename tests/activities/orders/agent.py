@@ -45,7 +45,7 @@ class GiveOrders:
         return [await self._give(order) for order in orders]
 
     async def _give(self, order: PingOrder) -> Pinged:
-        return await workflow.execute_activity(
+        pinged: Pinged = await workflow.execute_activity(
             VERB,
             order,
             task_queue="host.web",
@@ -53,6 +53,7 @@ class GiveOrders:
             start_to_close_timeout=timedelta(seconds=5),
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=20), maximum_attempts=3),
         )
+        return pinged
 
 
 @workflow.defn
@@ -128,7 +129,8 @@ class Bench:
 
     async def give(self, *orders: PingOrder, converter: DataConverter | None = None) -> list[Pinged]:
         """Have a workflow give orders, by a worker with our converter or another one."""
-        return await self._run(GiveOrders.run, [list(orders)], converter or control())
+        pinged: list[Pinged] = await self._run(GiveOrders.run, [list(orders)], converter or control())
+        return pinged
 
     async def give_nothing(self) -> None:
         """Have a workflow call the verb with no order at all."""

@@ -62,7 +62,7 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> Non
 def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "agent.key", pem(ec.generate_private_key(ec.SECP256R1())))
 
-    with pytest.raises(KeyUnusable, match="holds a \\w+, expected Ed25519"):
+    with pytest.raises(KeyUnusable, match=r"holds a \w+, expected Ed25519"):
         load_key(path)
 
 

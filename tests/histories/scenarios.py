@@ -1,0 +1,164 @@
+"""What the committed histories tell: each scenario plays one incident, or one workflow, to its end."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from activities.contracts.host import IsolateOrder
+from activities.contracts.incident import IncidentSnapshot, ReleaseRequest, TargetStatus
+from playbooks.playbook import Playbook
+from segmentation.errors import FirebreakError
+from temporalio.client import WorkflowUpdateFailedError
+from tests.workflows.case import Case, Handle, LongCase
+from tests.workflows.cast import GATE, INTRUDER, batch, playbook
+from tests.workflows.containing import contain
+from tests.workflows.impatience import Impatient
+from tests.workflows.waiting import eventually
+from workflows.detect import DetectWorkflow
+from workflows.incident import IncidentWorkflow
+from workflows.ping_host import PingHostWorkflow
+
+REPAIR = {"action": "kill-process-group", "gate": {"roles": ["approver"]}}
+LEASE = {"ttl_seconds": 900, "max_seconds": 900}
+
+
+def small(**sections: Any) -> Playbook:
+    """A playbook that makes short histories."""
+    return playbook(**{"forensics": {"capture_seconds": 1, "collect": ["sockets"]}, **sections})
+
+
+async def play(case: Case, *names: str, **changes: Any) -> Handle:
+    """An incident with one witness, so that its histories stay small."""
+    plain: dict[str, Any] = {"playbook": small(), "witnesses": (case.hosts["app"],)}
+    return await case.play(*(names or ("web", "app")), **{**plain, **changes})
+
+
+async def contained_at_once(case: Case) -> None:
+    """The fast path, repeats of the alert, a repair that people decided on, a release by a person."""
+    case.web.processes = (INTRUDER,)
+    handle = await play(case, playbook=small(remediate=REPAIR))
+    await case.target("isolated", proven=True)
+    await handle.signal(IncidentWorkflow.alerts, batch(2, 3))
+    await case.decide(await case.gate())
+    await case.desk.until(lambda s: s.remediation.startswith("done"))
+    await case.release()
+    await case.finish()
+
+
+async def decided_by_people(case: Case) -> None:
+    """A gate with a quorum of two, and a release by the playbook."""
+    case.web.processes = (INTRUDER,)
+    sections = {"remediate": {**REPAIR, "gate": None}, "release": {"when": "remediated"}}
+    gate = GATE.model_copy(update={"quorum": 2}).model_dump()
+    await play(case, playbook=small(contain={"gate": gate}, **sections))
+    gate_status = await case.gate()
+    await case.decide(gate_status, actor="ana")
+    await case.decide(gate_status, actor="ben")
+    await case.finish()
+
+
+async def denied(case: Case) -> None:
+    """An unsigned alert that the SIEM does not confirm, and one denial."""
+    case.desk.siem = False
+    await play(case, alerts=batch(1, signed=False))
+    await case.decide(await case.gate(), "deny")
+    await case.finish()
+
+
+async def corroborated(case: Case) -> None:
+    """An unsigned alert that the SIEM confirms; a host that could not let go at first."""
+    case.web.troubles["release_host"] = FirebreakError("nft refused the batch")
+    await play(case, alerts=batch(1, signed=False))
+    await case.target("isolated", proven=True)
+    await case.desk.until(lambda s: s.waiting_for == "release by a person")
+    try:
+        await case.release()
+    except WorkflowUpdateFailedError:
+        del case.web.troubles["release_host"]
+    await case.release()
+    await case.finish()
+
+
+async def triaged(case: Case) -> None:
+    """An alert about nobody we know, closed by a person."""
+    await play(case, targets=())
+    await case.desk.until(lambda s: s.stage == "triage")
+    await case.close()
+    await case.finish()
+
+
+async def rolled_back(case: Case) -> None:
+    """A lifeline that died with the isolation."""
+    case.web.lifeline = "cut"
+    await play(case)
+    await case.finish()
+
+
+async def agent_away(case: Case) -> None:
+    """Nobody takes the orders."""
+    await case.work(Impatient())
+    await case.join("app")
+    await case.open(playbook=small(), witnesses=(case.hosts["app"],))
+    await case.finish()
+
+
+async def ping(case: Case) -> None:
+    """Is the agent there?"""
+    await case.work()
+    await case.join("web")
+    await case.client.execute_workflow(
+        PingHostWorkflow.run, case.hosts["web"], id=case.handle(".ping").id, task_queue=case.queue
+    )
+
+
+async def detect(case: Case) -> None:
+    """One run of the detections."""
+    await case.work()
+    await case.client.execute_workflow(DetectWorkflow.run, id=case.handle(".detect").id, task_queue=case.queue)
+
+
+async def expired(case: LongCase) -> None:
+    """A lease that is renewed until its longest time, and ends open."""
+    await play(case, playbook=small(contain={"lease": LEASE}))
+    await case.target("isolated", proven=True)
+    await case.let_pass(minutes=35)
+    await case.finish()
+
+
+async def undecided(case: LongCase) -> None:
+    """A gate that nobody answers."""
+    await play(case, playbook=small(contain={"gate": GATE.model_dump()}))
+    await case.gate()
+    await case.let_pass(seconds=GATE.deadline_seconds + 1)
+    await case.finish()
+
+
+async def continued(case: LongCase) -> None:
+    """The second run of a lease that continued as new."""
+    await play(case)
+    snapshot = await case.desk.until(lambda s: any(t.proof is not None for t in s.targets))
+    start = _carried_over(case, snapshot)
+    await case.handle().terminate("what follows is what is recorded")
+    handle, _ = await contain(case, gate=None, **start)
+    await case.let_pass(minutes=6)
+    await handle.signal("release", ReleaseRequest(actor="ana", reason="enough"))
+    await eventually(lambda: not case.web.isolated)
+    await handle.result()
+
+
+def _carried_over(case: Case, snapshot: IncidentSnapshot) -> dict[str, Any]:
+    raise NotImplementedError
+
+
+Scenario = Callable[[Any], Awaitable[None]]
+SCENARIOS: tuple[Scenario, ...] = (
+    contained_at_once,
+    decided_by_people,
+    denied,
+    corroborated,
+    triaged,
+    rolled_back,
+    agent_away,
+    ping,
+    detect,
+)
+LONG_SCENARIOS: tuple[Scenario, ...] = (expired, undecided, continued)
