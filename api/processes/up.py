@@ -6,12 +6,16 @@ what runs where. State stays in the state directory: a restart goes on with ever
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import signal
+import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import structlog
 
@@ -20,19 +24,31 @@ from api.processes.describe import CATALOG
 from api.processes.embedded import http_ready, siem_program, temporal_program, temporal_ready
 from api.processes.forwarding import LOOPBACK, forwarding
 from api.processes.supervisor import Program, Supervisor, firebreak
-from api.settings import UpSettings
+from api.settings import SettingsInvalid, UpSettings
 from api.sources import Sources
 from api.tokens import Tokens
 from playbooks.loading import load_catalog
+from segmentation.errors import FirebreakError
 
 log = structlog.get_logger(__name__)
 NODE = "node.json"
 EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - to recognise, not to bind
 
 
+class AlreadyUp(FirebreakError):
+    """Something else has what this node needs."""
+
+    code: ClassVar[str] = "already-up"
+
+
 async def run_up(settings: UpSettings) -> None:
     """Start everything, say where it is, and keep it running until SIGTERM or SIGINT."""
     prepare(settings)
+    with alone(settings):
+        await _run(settings)
+
+
+async def _run(settings: UpSettings) -> None:
     supervisor = Supervisor(settings.state_dir / "logs")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -60,6 +76,7 @@ def prepare(settings: UpSettings) -> None:
         PlaybookInvalid: before anything starts, rather than in a worker that would be started again and again.
     """
     load_catalog(settings.playbook_dir or CATALOG)
+    advertised_host(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.state_dir.chmod(0o700)
     load_control_key(settings.state_dir)
@@ -71,6 +88,41 @@ def prepare(settings: UpSettings) -> None:
     sources = Sources(settings.state_dir)
     if sources.find(settings.detect_source) is None:
         sources.add(settings.detect_source)
+
+
+@contextlib.contextmanager
+def alone(settings: UpSettings) -> Iterator[None]:
+    """Be the only node on this state directory, and find every port free.
+
+    Raises:
+        AlreadyUp: another process has the directory or a port.
+    """
+    with (settings.state_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyUp(
+                f"Another `firebreak up` runs on {settings.state_dir}.", hint="Stop it, or choose another --state-dir."
+            ) from error
+        wanted = {"api": settings.api_port, "temporal": settings.temporal_port, "siem": settings.siem_port}
+        for name, port in wanted.items():
+            if port and not _is_free(local_host(settings), port):
+                raise AlreadyUp(
+                    f"Port {port} for {name} is in use on {local_host(settings)}.",
+                    hint=f"Choose another with --{name}-port.",
+                )
+        yield
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        # As the parts do themselves: connections of a former run that linger are no reason to refuse.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
@@ -134,9 +186,19 @@ def forwarded_ports(settings: UpSettings) -> list[int]:
 
 
 def advertised_host(settings: UpSettings) -> str:
-    """The address at which hosts reach this node: as set, or the one that it listens on."""
-    given = "advertise_host" in settings.model_fields_set
-    return settings.advertise_host if given else local_host(settings)
+    """The address at which hosts reach this node: as set, or the one that it listens on.
+
+    Raises:
+        SettingsInvalid: it listens on every address, and nobody said which of them hosts are to use.
+    """
+    if "advertise_host" in settings.model_fields_set:
+        return settings.advertise_host
+    if settings.bind in EVERY_ADDRESS:
+        raise SettingsInvalid(
+            f"With --bind {settings.bind} hosts must be told one address of this node, and none is named.",
+            hint="Name it with --advertise-host: isolated hosts keep exactly this address reachable.",
+        )
+    return settings.bind
 
 
 async def worker_ready(settings: UpSettings, seconds: float = 60) -> None:
