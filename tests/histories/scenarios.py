@@ -1,24 +1,29 @@
 """What the committed histories tell: each scenario plays one incident, or one workflow, to its end."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from activities.contracts.host import IsolateOrder
-from activities.contracts.incident import IncidentSnapshot, ReleaseRequest, TargetStatus
-from playbooks.playbook import Playbook
-from segmentation.errors import FirebreakError
 from temporalio.client import WorkflowUpdateFailedError
+
+from activities.contracts.host import Isolated
+from activities.contracts.incident import ReleaseRequest, TargetStatus
+from playbooks.host_isolation import plan_isolation
+from playbooks.playbook import ContainSpec, LeaseSpec, Playbook
+from playbooks.proof import conclude
+from segmentation.errors import FirebreakError
 from tests.workflows.case import Case, Handle, LongCase
-from tests.workflows.cast import GATE, INTRUDER, batch, playbook
+from tests.workflows.cast import GATE, INTRUDER, batch, contain_start, playbook
 from tests.workflows.containing import contain
 from tests.workflows.impatience import Impatient
-from tests.workflows.waiting import eventually
 from workflows.detect import DetectWorkflow
 from workflows.incident import IncidentWorkflow
 from workflows.ping_host import PingHostWorkflow
 
 REPAIR = {"action": "kill-process-group", "gate": {"roles": ["approver"]}}
 LEASE = {"ttl_seconds": 900, "max_seconds": 900}
+LONG = ContainSpec(lease=LeaseSpec(ttl_seconds=900, max_seconds=30 * 86400))
 
 
 def small(**sections: Any) -> Playbook:
@@ -70,10 +75,9 @@ async def corroborated(case: Case) -> None:
     await play(case, alerts=batch(1, signed=False))
     await case.target("isolated", proven=True)
     await case.desk.until(lambda s: s.waiting_for == "release by a person")
-    try:
+    with contextlib.suppress(WorkflowUpdateFailedError):
         await case.release()
-    except WorkflowUpdateFailedError:
-        del case.web.troubles["release_host"]
+    del case.web.troubles["release_host"]
     await case.release()
     await case.finish()
 
@@ -134,19 +138,24 @@ async def undecided(case: LongCase) -> None:
 
 async def continued(case: LongCase) -> None:
     """The second run of a lease that continued as new."""
-    await play(case)
-    snapshot = await case.desk.until(lambda s: any(t.proof is not None for t in s.targets))
-    start = _carried_over(case, snapshot)
-    await case.handle().terminate("what follows is what is recorded")
-    handle, _ = await contain(case, gate=None, **start)
+    await case.work()
+    await case.join("web", "app")
+    intent = contain_start(case.incident_id, case.hosts).intent
+    before, now = case.web.observation(), datetime.now(UTC)
+    change = plan_isolation(before, intent)
+    status = TargetStatus(
+        workload=case.hosts["web"],
+        state="isolated",
+        change=change,
+        observation=before,
+        applied_at=now,
+        proof=conclude(()),
+    )
+    isolated = Isolated(observation=before, change=change, applied_at=now, read_back=True)
+    handle, _ = await contain(case, gate=None, isolated=isolated, renewals=501, status=status, contain=LONG)
     await case.let_pass(minutes=6)
     await handle.signal("release", ReleaseRequest(actor="ana", reason="enough"))
-    await eventually(lambda: not case.web.isolated)
     await handle.result()
-
-
-def _carried_over(case: Case, snapshot: IncidentSnapshot) -> dict[str, Any]:
-    raise NotImplementedError
 
 
 Scenario = Callable[[Any], Awaitable[None]]

@@ -165,9 +165,7 @@ class Case:
     async def release(self) -> IncidentSnapshot:
         """Ask for the release of every target."""
         request = ReleaseRequest(actor="ana", reason="the disk was imaged")
-        answer: IncidentSnapshot = await self.handle().execute_update(
-            "release", request, result_type=IncidentSnapshot
-        )
+        answer: IncidentSnapshot = await self.handle().execute_update("release", request, result_type=IncidentSnapshot)
         return answer
 
     async def close(self) -> IncidentSnapshot:
@@ -183,8 +181,9 @@ class Case:
 
     async def finish(self, seconds: float = 20) -> IncidentSnapshot:
         """Wait for the end of the incident."""
-        handle = self.client.get_workflow_handle_for(IncidentWorkflow.run, workflow_id(self.incident_id))
-        return await asyncio.wait_for(handle.result(), seconds)
+        handle = self.client.get_workflow_handle(workflow_id(self.incident_id), result_type=IncidentSnapshot)
+        final: IncidentSnapshot = await asyncio.wait_for(handle.result(), seconds)
+        return final
 
 
 class LongCase(Case):

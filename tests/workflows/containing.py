@@ -22,7 +22,7 @@ async def contain(case: Case, **changes: Any) -> tuple[Handle, ContainStart]:
     handle = await case.client.start_workflow(
         ContainTargetWorkflow.run,
         start,
-        id=f"{case.incident_id}.contain.{case.web.workload.workload_id}",
+        id=case.handle(".contain.web").id,
         task_queue=case.queue,
     )
     return handle, start
@@ -54,8 +54,9 @@ async def ask(case: Case, spec: GateSpec = GATE, **changes: Any) -> GateStatus:
 
 async def result(case: Case, gate: GateStatus) -> TargetStatus:
     """Where a containment ended."""
-    handle = case.client.get_workflow_handle_for(ContainTargetWorkflow.run, gate.workflow_id)
-    return await asyncio.wait_for(handle.result(), 10)
+    handle = case.client.get_workflow_handle(gate.workflow_id, result_type=TargetStatus)
+    status: TargetStatus = await asyncio.wait_for(handle.result(), 10)
+    return status
 
 
 async def proof_of(case: Case, **changes: Any) -> Proof:

@@ -55,7 +55,7 @@ class Desk:
         """The summaries of one kind of line."""
         return [event.summary for event in self.timeline if event.kind == kind]
 
-    async def until(self, met: Callable[[IncidentSnapshot], bool], seconds: float = 10) -> IncidentSnapshot:
+    async def until(self, met: Callable[[IncidentSnapshot], bool], seconds: float = 20) -> IncidentSnapshot:
         """Wait for a projection that meets a condition; one that was replaced since counts too."""
         async with asyncio.timeout(seconds), self.changed:
             await self.changed.wait_for(lambda: any(met(record.snapshot) for record in self.records))

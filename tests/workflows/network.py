@@ -57,6 +57,7 @@ class FakeHost:
         self.devices: tuple[str, ...] = ("eth0",)
         self.processes: tuple[ProcessRef, ...] = ()
         self.troubles: dict[str, Exception] = {}
+        self.garbled = False
         self.says: dict[str, tuple[Measurement, ...]] = {}
         self._closed_doors: dict[str, asyncio.Event] = {}
         network[workload.workload_id] = self
@@ -103,6 +104,8 @@ class FakeHost:
     @activity.defn
     async def isolate_host(self, order: IsolateOrder) -> Isolated:
         await self._begin(order)
+        if self.garbled:
+            return Pinged(at=datetime.now(UTC))  # type: ignore[return-value]  # what a taken agent may answer
         before = self.observation()
         change = plan_isolation(before, order.intent)
         if order.change is not None and change.plan_hash != order.change.plan_hash:

@@ -1,4 +1,4 @@
-"""Agents that are not there, and incidents that somebody ended: what can go on goes on."""
+"""Agents that are not there or not themselves, and incidents that somebody ended: what can go on goes on."""
 
 from temporalio.client import WorkflowExecutionStatus
 
@@ -24,6 +24,16 @@ async def test_without_an_agent_containment_fails_evidence_is_tried_and_the_inci
     assert {words.split(":")[0] for words in case.desk.said("forensics-problem")} == COLLECTORS
     assert {verb for _, verb in await scheduled(case.handle(".collect.web"))} == COLLECTORS
     assert final.report_uri
+
+
+async def test_an_agent_that_answers_nonsense_fails_its_order_and_nothing_else(case: Case) -> None:
+    case.web.garbled = True
+    await case.play()
+
+    final = await case.finish()
+    assert (final.status, final.targets[0].state) == ("closed", "failed")
+    assert final.targets[0].reason.startswith("web answered isolate_host with something that is no Isolated: ")
+    assert len(final.evidence) == 4
 
 
 async def test_an_agent_that_comes_in_time_carries_the_waiting_order_out(case: Case) -> None:
