@@ -50,7 +50,7 @@ class StateFile(Generic[Document]):
 
     def change(self, edit: Callable[[Document], Document]) -> Document:
         """Replace the document by what `edit` makes of it; two changes never lose one another."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = self._path.with_suffix(".lock")
         with os.fdopen(os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)) as held:
             fcntl.flock(held, fcntl.LOCK_EX)

@@ -13,9 +13,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from activities.contracts.evidence import Storage
+from activities.evidence.layout import host_prefix
 from api.agents import Agent
 from api.bodies import BodyTooLarge
-from api.dependencies import Given
+from api.dependencies import ApiDependencies, Given
+from api.errors import Forbidden
 from api.incidents import find_incident
 from api.paths import EvidenceId, IncidentId
 from api.problems import documented
@@ -28,7 +30,7 @@ FileName = Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", d
     "/v1/vault/{incident_id}/{evidence_id}",
     status_code=201,
     summary="Hand one artefact to the vault",
-    responses=documented(401, 404, 409, 413, 422, 503),
+    responses=documented(401, 403, 404, 409, 413, 422, 503),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -46,11 +48,19 @@ async def put_artefact(
 ) -> Storage:
     """The same bytes again are no change, so that a lost answer can be asked for again."""
     await find_incident(given, incident_id)
+    await asyncio.to_thread(_check_own_item, given, agent.host_id, evidence_id)
     chunks = _Chunks(request, given.limits.evidence_bytes)
     put = partial(given.vault.put_stream, incident_id, evidence_id, name, chunks, sha256=agent.sha256)
     storage = await asyncio.get_running_loop().run_in_executor(given.upload_threads, put)
     await asyncio.to_thread(given.ledger.hosts.seen, agent.host_id, datetime.now(UTC))
     return storage
+
+
+def _check_own_item(given: ApiDependencies, host_id: str, evidence_id: str) -> None:
+    """A host that is taken must not put its own bytes where another's evidence belongs: nothing is replaced."""
+    own = [w for w in given.ledger.hosts.hosts().workloads if w.workload_id == host_id]
+    if not any(evidence_id.startswith(host_prefix(w.name, w.workload_id)) for w in own):
+        raise Forbidden(f"{evidence_id} is no item of host {host_id}.", hint="A host hands over its own evidence.")
 
 
 class _Chunks:

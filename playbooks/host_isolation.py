@@ -17,8 +17,13 @@ from pydantic import Field, IPvAnyAddress
 
 from playbooks import isolation_rules
 from playbooks.canonical import digest
+from playbooks.isolation_modes import ISOLATE_ALL, EgressOnly, IsolateAll, Mode, in_words, tag
 from playbooks.nftables import NftCommand
 from segmentation.workloads import Frozen, Name
+
+
+def _is_empty(found: tuple[str, ...]) -> bool:
+    return not found
 
 
 class LifelineEndpoint(Frozen):
@@ -56,6 +61,9 @@ class HostObservation(Frozen):
         default_factory=dict,
         description="Digest of each table, chain and set of others, to name what differs later.",
     )
+    bridges: tuple[str, ...] = Field(
+        default=(), exclude_if=_is_empty, description="Bridge devices with ports: what passes them never meets IP."
+    )
 
     def without(self, table: str) -> "HostObservation":
         """The same host without one of our tables: what to plan from when the table is to be loaded anew."""
@@ -75,6 +83,8 @@ class IsolationIntent(Frozen):
         description="What a lease that nobody renews does: lift, or hold until released."
     )
     log_group: int | None = Field(default=None, ge=0, le=65535, description="NFLOG group that hears of what was cut.")
+    # Left out where it says nothing new: the plan and the order of an isolate-all stay what they were.
+    mode: Mode = Field(default=ISOLATE_ALL, exclude_if=lambda mode: mode == ISOLATE_ALL)
 
 
 class HostChange(Frozen):
@@ -113,10 +123,12 @@ def table_name(incident_id: str) -> str:
 
 
 def plan_isolation(observation: HostObservation, intent: IsolationIntent) -> HostChange:
-    """Isolate the host in every direction except the lifeline; empty when that already stands."""
+    """Isolate the host as its mode says, never from its lifeline; empty when that already stands."""
     name = table_name(intent.incident_id)
-    devices = tuple(sorted(i.name for i in observation.interfaces if i.name != "lo"))
-    standing = name in observation.firebreak_tables
+    found = tuple(sorted(i.name for i in observation.interfaces if i.name != "lo"))
+    devices = () if isinstance(intent.mode, EgressOnly) else found
+    bridged = bool(observation.bridges) and isinstance(intent.mode, IsolateAll)
+    standing = name in observation.firebreak_tables and not other_mode_stands(observation, intent)
     return HostChange(
         incident_id=intent.incident_id,
         host_id=intent.host_id,
@@ -124,10 +136,18 @@ def plan_isolation(observation: HostObservation, intent: IsolationIntent) -> Hos
         devices=devices,
         lease_seconds=intent.lease_seconds,
         ends=intent.ends,
-        summary=() if standing else _in_words(intent, devices),
-        commands=() if standing else _batch(name, devices, intent),
-        undo=tuple(isolation_rules.undo(name, devices)),
+        summary=() if standing else _in_words(intent, devices, observation.bridges if bridged else ()),
+        commands=() if standing else _batch(observation, intent, devices, bridged=bridged),
+        undo=tuple(isolation_rules.undo(name, devices, bridged=bridged)),
     )
+
+
+def other_mode_stands(observation: HostObservation, intent: IsolationIntent) -> bool:
+    """Whether our table of this incident holds the host in another mode than the one that is wanted."""
+    name = table_name(intent.incident_id)
+    chains = [chain.split(" ") for chain in observation.base_chains]
+    loaded = {chain for family, table, chain, *_ in chains if (family, table) == ("inet", name)}
+    return name in observation.firebreak_tables and bool(loaded) and f"input{tag(intent.mode)}" not in loaded
 
 
 def refit(change: HostChange, devices: Iterable[str]) -> HostChange:
@@ -138,11 +158,14 @@ def refit(change: HostChange, devices: Iterable[str]) -> HostChange:
     wanted = tuple(sorted(device for device in devices if device != "lo"))
     if wanted == change.devices or not change.devices:
         return change
-    inet = [c for c in change.commands if isolation_rules.body(c)["family"] == "inet"]
+    kept = {family: [c for c in change.commands if _family(c) == family] for family in ("inet", "bridge")}
     lease = _dead_man(change)
-    egress = isolation_rules.refit_egress(change.table, wanted, change.commands, lease_seconds=lease) if inet else []
-    undo = tuple(isolation_rules.undo(change.table, wanted))
-    return change.model_copy(update={"devices": wanted, "commands": (*inet, *egress), "undo": undo})
+    egress: list[NftCommand] = []
+    if kept["inet"]:
+        egress = isolation_rules.refit_egress(change.table, wanted, change.commands, lease_seconds=lease)
+    undo = tuple(isolation_rules.undo(change.table, wanted, bridged=_is_bridged(change)))
+    commands = (*kept["inet"], *egress, *kept["bridge"])
+    return change.model_copy(update={"devices": wanted, "commands": commands, "undo": undo})
 
 
 def renewal(change: HostChange, lease_seconds: int) -> tuple[NftCommand, ...]:
@@ -150,7 +173,8 @@ def renewal(change: HostChange, lease_seconds: int) -> tuple[NftCommand, ...]:
     if change.ends == "closed":
         return ()
     batch: list[NftCommand] = []
-    for family, keys in (("inet", ("ipv4", "ipv6")), ("netdev", change.devices)):
+    bridged = isolation_rules.BRIDGED if _is_bridged(change) else ()
+    for family, keys in (("inet", ("ipv4", "ipv6")), ("netdev", change.devices), ("bridge", bridged)):
         if not keys:
             continue
         where = {"family": family, "table": change.table, "name": "armed"}
@@ -162,23 +186,42 @@ def renewal(change: HostChange, lease_seconds: int) -> tuple[NftCommand, ...]:
     return tuple(batch)
 
 
-def _batch(name: str, devices: tuple[str, ...], intent: IsolationIntent) -> tuple[NftCommand, ...]:
+def _batch(
+    observation: HostObservation, intent: IsolationIntent, devices: tuple[str, ...], *, bridged: bool
+) -> tuple[NftCommand, ...]:
+    name, mode, lease = table_name(intent.incident_id), intent.mode, _dead_man(intent)
     lifeline = [(endpoint.address, endpoint.port, endpoint.protocol) for endpoint in intent.lifeline]
-    lease = _dead_man(intent)
-    inet = isolation_rules.inet(name, lifeline, lease_seconds=lease, log_group=intent.log_group)
-    return (*inet, *isolation_rules.egress(name, devices, lifeline, lease_seconds=lease))
+    own = [address for interface in observation.interfaces for address in interface.addresses]
+    inet = isolation_rules.inet(
+        name, lifeline, lease_seconds=lease, log_group=intent.log_group, mode=mode, own=own
+    )
+    egress = isolation_rules.egress(name, devices, lifeline, lease_seconds=lease, mode=mode)
+    return (*inet, *egress, *(isolation_rules.bridge(name, lease_seconds=lease) if bridged else ()))
+
+
+def _family(command: NftCommand) -> str:
+    return str(isolation_rules.body(command)["family"])
+
+
+def _is_bridged(change: HostChange) -> bool:
+    return any(_family(command) == "bridge" for command in change.undo)
 
 
 def _dead_man(of: IsolationIntent | HostChange) -> int | None:
     return of.lease_seconds if of.ends == "open" else None
 
 
-def _in_words(intent: IsolationIntent, devices: tuple[str, ...]) -> tuple[str, ...]:
+def _in_words(intent: IsolationIntent, devices: tuple[str, ...], bridges: tuple[str, ...]) -> tuple[str, ...]:
     lifeline = ", ".join(f"{e.purpose} {e.address}:{e.port}/{e.protocol}" for e in intent.lifeline)
     end = "lifts by itself" if intent.ends == "open" else "holds until released"
-    return (
+    whole = (
         f"drop all IPv4 and IPv6 traffic from, to and through host {intent.host_id}, established too",
         f"drop raw frames leaving {', '.join(devices) or 'no device'}",
+        *([f"drop frames bridged by {', '.join(bridges)}"] if bridges else []),
+    )
+    partial = in_words(intent.mode)
+    return (
+        *(partial if intent.mode.kind not in ("isolate-all", "isolate") else (*whole, *partial)),
         f"keep the lifeline: {lifeline}",
         f"lease of {intent.lease_seconds} s on the kernel's clock, then it {end}",
     )

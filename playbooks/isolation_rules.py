@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+from playbooks import mode_rules
+from playbooks.isolation_modes import ISOLATE_ALL, EgressOnly, Isolate, IsolateAll, Mode, tag
 from playbooks.nftables import (
     Expr,
     NftCommand,
@@ -35,12 +37,20 @@ _PRIORITY = -10
 _NEIGHBOUR_DISCOVERY = ["nd-neighbor-solicit", "nd-neighbor-advert"]
 _ND_HOP_LIMIT = 255
 _EGRESS = "egress_"
+# What a bridged frame may be to the host: every kind there is on that hook (linux/if_packet.h).
+BRIDGED = ("host", "broadcast", "multicast", "other")
 
 
 def inet(
-    name: str, lifeline: Sequence[Endpoint], *, lease_seconds: int | None, log_group: int | None
+    name: str,
+    lifeline: Sequence[Endpoint],
+    *,
+    lease_seconds: int | None,
+    log_group: int | None,
+    mode: Mode = ISOLATE_ALL,
+    own: Sequence[IPv4Address | IPv6Address] = (),
 ) -> list[NftCommand]:
-    """Drop what comes in, goes out or passes through; without a lease there is no dead-man."""
+    """Drop what comes in, goes out or passes through, as far as the mode says; without a lease no dead-man."""
     batch = _fresh("inet", name)
     guard: list[list[Expr]] = []
     if lease_seconds is not None:
@@ -54,19 +64,45 @@ def inet(
         "forward": guard,
     }
     for hook, rules in chains.items():
-        batch.append(base_chain("inet", name, hook, hook=hook, priority=_PRIORITY))
-        batch.extend(rule("inet", name, hook, expr) for expr in [*rules, *_cut(log_group)])
+        chain = hook + tag(mode)
+        batch.append(base_chain("inet", name, chain, hook=hook, priority=_PRIORITY))
+        batch.extend(rule("inet", name, chain, expr) for expr in [*rules, *_of_mode(mode, hook, log_group, own)])
+    return batch
+
+
+def bridge(name: str, *, lease_seconds: int | None) -> list[NftCommand]:
+    """Drop what passes through the host below IP; armed by the kind of frame, so that later bridges are held too."""
+    batch = _fresh("bridge", name)
+    guard: list[list[Expr]] = []
+    if lease_seconds is not None:
+        batch.append(timeout_set("bridge", name, "armed", "pkt_type", dict.fromkeys(BRIDGED, lease_seconds)))
+        guard = [[match(meta("pkttype"), "@armed", op="!="), accept()]]
+    batch.append(base_chain("bridge", name, "forward", hook="forward", priority=_PRIORITY))
+    batch.extend(rule("bridge", name, "forward", expr) for expr in [*guard, *_cut(None)])
     return batch
 
 
 def egress(
-    name: str, devices: Sequence[str], lifeline: Sequence[Endpoint], *, lease_seconds: int | None
+    name: str,
+    devices: Sequence[str],
+    lifeline: Sequence[Endpoint],
+    *,
+    lease_seconds: int | None,
+    mode: Mode = ISOLATE_ALL,
 ) -> list[NftCommand]:
     """Drop what leaves by a device: AF_PACKET senders never pass the inet output hook."""
+    if isinstance(mode, EgressOnly):
+        return []  # this hook does not know who opened a session
     # Keyed by device and not by protocol, so that frames of any ethertype are held while it is armed.
     guard = [] if lease_seconds is None else [[match(meta("oif"), "@armed", op="!="), accept()]]
     address_resolution = [match(meta("protocol"), "arp"), accept()]
-    rules = [*guard, address_resolution, *_lifeline_out(lifeline), _discovery(), *_cut(None)]
+    rules = [*guard, address_resolution, *_lifeline_out(lifeline), _discovery()]
+    named = mode_rules.outgoing(mode)
+    if isinstance(mode, Isolate):
+        # A bridged or forwarded answer leaves by a device too.
+        rules += [[*found, accept()] for found in (*named, *mode_rules.incoming(mode))]
+    partial = not isinstance(mode, IsolateAll | Isolate)
+    rules += [cut for found in named for cut in _cut(None, found)] if partial else _cut(None)
     return _on_devices(name, devices, rules, lease_seconds)
 
 
@@ -75,13 +111,15 @@ def refit_egress(
 ) -> list[NftCommand]:
     """The egress part of a batch again, for other devices: its rules are the same on each."""
     rules = [body(c) for c in batch if str(body(c).get("chain", "")).startswith(_EGRESS)]
+    if not rules:
+        return []
     of_one = [found["expr"] for found in rules if found["chain"] == rules[0]["chain"]]
     return _on_devices(name, devices, of_one, lease_seconds)
 
 
-def undo(name: str, devices: Sequence[str]) -> list[NftCommand]:
+def undo(name: str, devices: Sequence[str], *, bridged: bool = False) -> list[NftCommand]:
     """Delete our tables, whether or not they stand."""
-    families = ["inet", *(["netdev"] if devices else [])]
+    families = ["inet", *(["netdev"] if devices else []), *(["bridge"] if bridged else [])]
     return [command for family in families for command in _fresh(family, name)[:2]]
 
 
@@ -116,10 +154,31 @@ def _fresh(family: str, name: str) -> list[NftCommand]:
     return [{"add": table(family, name)}, {"delete": table(family, name)}, {"add": table(family, name)}]
 
 
-def _cut(log_group: int | None) -> list[list[Expr]]:
+def _of_mode(
+    mode: Mode, hook: str, log_group: int | None, own: Sequence[IPv4Address | IPv6Address]
+) -> list[list[Expr]]:
+    """What follows the lifeline in a chain; through the host either end may be the one that is named."""
+    named = [] if hook == "output" else mode_rules.incoming(mode)
+    named += [] if hook == "input" else mode_rules.outgoing(mode)
+    match mode:
+        case IsolateAll():
+            return _cut(log_group)
+        case Isolate():
+            return [*([*found, accept()] for found in named), *_cut(log_group)]
+        case EgressOnly():
+            if hook == "input":
+                # What is not tracked, as router advertisements, is nobody's answer.
+                return _cut(log_group, [mode_rules.answering()])
+            spared = mode_rules.published(own) if hook == "forward" else [[mode_rules.answering()]]
+            return [*([*found, accept()] for found in spared), *_cut(log_group)]
+        case _:
+            return [cut for found in named for cut in _cut(log_group, found)]
+
+
+def _cut(log_group: int | None, found: Sequence[Expr] = ()) -> list[list[Expr]]:
     # The rate limit guards the log against being used to fill the disk; it never lets a packet through.
-    announce: list[Expr] = [{"limit": {"rate": 100, "per": "second"}}, log(log_group, LOG_PREFIX)]
-    return [*([announce] if log_group is not None else []), [{"counter": None}, drop()]]
+    announce: list[Expr] = [*found, {"limit": {"rate": 100, "per": "second"}}, log(log_group, LOG_PREFIX)]
+    return [*([announce] if log_group is not None else []), [*found, {"counter": None}, drop()]]
 
 
 def _discovery() -> list[Expr]:

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from playbooks.alerts import Alert
 from playbooks.gates import GateSpec
+from playbooks.isolation_modes import ISOLATE_ALL, ModeSpec
 from segmentation.workloads import Frozen, Name
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -37,6 +38,12 @@ class LeaseSpec(Frozen):
 class ContainSpec(Frozen):
     """How targets are contained."""
 
+    # Left out where it is the default, so that what was recorded before there were modes still reads the same.
+    mode: ModeSpec = Field(
+        default=ISOLATE_ALL,
+        exclude_if=lambda mode: mode == ISOLATE_ALL,
+        description="What is cut of a host: `isolate-all`, or what a narrower kind names.",
+    )
     lease: LeaseSpec = LeaseSpec()
     gate: GateSpec | None = Field(default=None, description="None: contain at once, then tell people.")
     corroborate: bool = Field(default=False, description="Ask the SIEM first even if the source signed its message.")

@@ -69,9 +69,10 @@ class ContainTargetWorkflow(Gatekeeper):
         proving = asyncio.create_task(self._prove() if self._start.status is None else asyncio.sleep(0))
         while await self._hold(isolated.change, proving):
             await proving  # what is measured while the host is let go would count against the cut
+            # Before the order, not after: whoever asks again while it is carried out must be heard, not forgotten.
+            self._release = None
             if await self._let_go(isolated):
                 return
-            self._release = None
         await proving
         await self._become("expired", reason="the lease reached its longest duration")
 
@@ -124,6 +125,7 @@ class ContainTargetWorkflow(Gatekeeper):
             observation=isolated.observation,
             applied_at=isolated.applied_at,
             lease_until=until,
+            reason=_shortcomings(isolated),
         )
 
     async def _prove(self) -> None:
@@ -157,10 +159,17 @@ class ContainTargetWorkflow(Gatekeeper):
         try:
             renewed = await give(target, "renew_lease", order, Renewed)
         except FailureError as error:
-            await self._become("isolated", reason=f"renewal failed: {reason_of(error)}")
+            await self._become("isolated", reason=f"renewal failed: {reason_of(error)}{self._lapsed()}")
             return
         drift = "" if renewed.standing else "our table was gone and has been applied again"
         await self._become("isolated", lease_until=renewed.until, reason=drift)
+
+    def _lapsed(self) -> str:
+        """What the clock says of a lease that can't be renewed: its dead-man asks nobody."""
+        until = self._status.lease_until
+        if self._start.contain.lease.ends == "closed" or until is None or workflow.now() < until:
+            return ""
+        return f"; its lease ran out at {until:%H:%M:%S} UTC: it is no longer cut off"
 
     def _continue(self) -> None:
         carried = {"isolated": self._isolated_so_far(), "renewals": self._renewals, "status": self._status}
@@ -187,8 +196,8 @@ class ContainTargetWorkflow(Gatekeeper):
             problem = reason_of(error)
             await self._become("isolated", reason=f"release failed: {problem}", release_problem=problem)
             return False
-        drift = "; ".join(released.drift)
-        await self._become("released", restored=released.restored, reason=drift)
+        gone = () if released.was_standing else ("it was no longer cut off when it was let go",)
+        await self._become("released", restored=released.restored, reason="; ".join((*gone, *released.drift)))
         return True
 
     async def _become(self, state: TargetState, **changes: object) -> None:
@@ -208,3 +217,9 @@ class ContainTargetWorkflow(Gatekeeper):
         except FailureError as error:
             # The lease outlives an incident that somebody ended: nobody else holds it.
             workflow.logger.warning("the incident does not hear of %s: %s", name, reason_of(error))
+
+
+def _shortcomings(isolated: Isolated) -> str:
+    """What the agent says is not as it should be, though the order was carried out."""
+    unread = "" if isolated.read_back else "its rules could not be read back whole"
+    return "; ".join(filter(None, (unread, isolated.detail)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ChildWorkflowError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.host import Isolated, IsolateOrder
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from activities.contracts.response import ContainStart
     from playbooks.host_isolation import IsolationIntent
+    from playbooks.isolation_modes import for_alert
     from playbooks.playbook import Playbook
     from playbooks.triage import Route, choose_route
     from segmentation.workloads import Workload
@@ -41,7 +42,8 @@ class Containments:
         self._playbook = playbook
         self._record = record
         self._orders = Orders(start.incident_id)
-        self._children: dict[str, workflow.ChildWorkflowHandle[Any, Any]] = {}
+        self._children: dict[str, workflow.ChildWorkflowHandle[Any, TargetStatus]] = {}
+        self._watching: list[asyncio.Task[None]] = []
         # True once nothing that is urgent is under way: the ledger must not compete with the cut.
         self.fast_path_done = False
 
@@ -61,10 +63,20 @@ class Containments:
         for status in self._record.snapshot.targets:
             if status.state in HELD:
                 self._record.set_target(status.model_copy(update={"release_problem": ""}))
-                await self._children[status.workload.workload_id].signal("release", request)
+                await self._ask_for_release(status, request)
         await workflow.wait_condition(lambda: not any(_unanswered(t) for t in self._record.snapshot.targets))
         failed = (t for t in self._record.snapshot.targets if t.release_problem)
         return tuple(f"{t.workload.name} was not released: {t.release_problem}" for t in failed)
+
+    async def _ask_for_release(self, status: TargetStatus, request: ReleaseRequest) -> None:
+        try:
+            await self._children[status.workload.workload_id].signal("release", request)
+        except FailureError as error:
+            # Read again: it may have let go while we asked, and what was read before must not overwrite that.
+            now = self.status_of(status.workload)
+            if now is not None and now.state in HELD:
+                problem = _no_holder(error)
+                self._record.set_target(now.model_copy(update={"release_problem": problem}))
 
     async def corroborate(self) -> bool | None:
         """Ask the SIEM once; None where it can't say."""
@@ -114,6 +126,7 @@ class Containments:
         )
 
     def _intent(self, target: Workload) -> IsolationIntent:
+        destination = self._start.alerts.first.alert.destination.ip
         return IsolationIntent(
             incident_id=self._start.incident_id,
             host_id=target.workload_id,
@@ -121,6 +134,7 @@ class Containments:
             lease_seconds=self._playbook.contain.lease.ttl_seconds,
             ends=self._playbook.contain.lease.ends,
             log_group=self._start.log_group,
+            mode=for_alert(self._playbook.contain.mode, destination, target.addresses),
         )
 
     async def _contain_at_once(self, target: Workload) -> None:
@@ -160,9 +174,45 @@ class Containments:
             **how,
         )
         child_id = f"{workflow.info().workflow_id}.contain.{target.workload_id}"
-        self._children[target.workload_id] = await workflow.start_child_workflow(
-            "ContainTargetWorkflow", start, id=child_id, parent_close_policy=workflow.ParentClosePolicy.ABANDON
+        child: workflow.ChildWorkflowHandle[Any, TargetStatus] = await workflow.start_child_workflow(
+            "ContainTargetWorkflow",
+            start,
+            id=child_id,
+            result_type=TargetStatus,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
         )
+        self._children[target.workload_id] = child
+        self._watching.append(asyncio.create_task(self._watch(target, child)))
+
+    async def _watch(self, target: Workload, child: workflow.ChildWorkflowHandle[Any, TargetStatus]) -> None:
+        """Hear how the child ended, also where it could not say so: nobody waits for what nobody holds."""
+        try:
+            last = await child
+        except ChildWorkflowError as error:
+            await self._outlive(target, _no_holder(error))
+            return
+        if last != self.status_of(target):
+            self._record.set_target(last)
+
+    async def _outlive(self, target: Workload, problem: str) -> None:
+        """Whoever held the lease was ended: what was applied stands until its dead-man lets go."""
+        status = self.status_of(target) or TargetStatus(workload=target, state="planned")
+        self._record.note("lease-unheld", f"{target.name}: {problem}.")
+        if status.state not in HELD:
+            if status.state not in SETTLED:
+                self._record.set_target(status.model_copy(update={"state": "failed", "reason": problem}))
+            return
+        self._record.set_target(status.model_copy(update={"reason": problem, "release_problem": problem}))
+        if self._playbook.contain.lease.ends == "closed" or status.lease_until is None:
+            return
+        await workflow.sleep(max((status.lease_until - workflow.now()).total_seconds(), 0))
+        reason = f"{problem}; its dead-man has let go"
+        self._record.set_target(status.model_copy(update={"state": "expired", "reason": reason}))
+        self._record.note("target-expired", f"{target.name} is expired: {reason}.")
+
+
+def _no_holder(error: FailureError) -> str:
+    return f"its lease has no holder: {reason_of(error)}"
 
 
 def _unanswered(status: TargetStatus) -> bool:

@@ -50,6 +50,7 @@ class IncidentWorkflow:
         self._counted_to = max(start.alerts.ids)
         self._close: CloseRequest | None = None
         self._intruders: dict[str, tuple[ProcessRef, ...]] = {}
+        self._repaired = False
         answered = start.playbook is not None and bool(start.targets)
         self._containments = Containments(start, start.playbook, self._record) if answered and start.playbook else None
 
@@ -197,6 +198,7 @@ class IncidentWorkflow:
         if playbook.remediate.action == "none":
             return
         self._record.enter("remediate")
+        self._repaired = True
         for target in self._start.targets:
             remediate = RemediateStart(
                 incident_id=self._start.incident_id,
@@ -211,6 +213,7 @@ class IncidentWorkflow:
                 )
             except ChildWorkflowError as error:
                 result = RemediateResult(state="failed", summary=reason_of(error))
+            self._repaired = self._repaired and result.state == "done"
             self._record.update(remediation=f"{result.state}: {result.summary}", waiting_for="")
             self._record.note(f"remediation-{result.state}", result.summary, confirmed=result.confirmed)
 
@@ -219,14 +222,14 @@ class IncidentWorkflow:
         await workflow.wait_condition(lambda: containments.settled)
         if not containments.held:
             return
-        if playbook.release.when == "remediated" and self._record.snapshot.remediation.startswith("done"):
+        if playbook.release.when == "remediated" and self._repaired:
             await containments.release(ReleaseRequest(actor="playbook", reason="remediation is confirmed"))
         if containments.held:
             self._record.update(waiting_for="release by a person")
         await workflow.wait_condition(lambda: not containments.held)
 
     async def _learn(self) -> None:
-        self._record.enter("learn")
+        self._record.enter("learn", "the report")
         await self._record.flush()  # the report reads the ledger: let it have everything first
         child_id = f"{workflow.info().workflow_id}.learn"
         try:
@@ -236,7 +239,7 @@ class IncidentWorkflow:
         except ChildWorkflowError as error:
             self._record.note("report-failed", f"The report could not be made: {reason_of(error)}")
             return
-        self._record.update(report_uri=report.uri)
+        self._record.update(report_uri=report.uri, waiting_for="")
         self._record.note("report-written", f"The report is at {report.uri}.", sha256=report.sha256)
 
     async def _wait_for_people(self) -> None:

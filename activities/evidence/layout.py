@@ -21,6 +21,7 @@ HEAD_FILE = "head.json"
 GENESIS = "0" * 64
 # Neither an id nor a file name may hold it, so that no two items can spell the same path.
 SEPARATOR = "@"
+_HOST_NAME_LENGTH, _HOST_ID_LENGTH = 40, 8
 MAX_FILE_NAME_BYTES = 255  # NAME_MAX, limits.h
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
@@ -44,6 +45,11 @@ def case_folder(root: Path, case_id: str) -> Path:
         VaultRefused: the id is not a name; nothing with a slash, a leading dot or a NUL is one.
     """
     return root / "case" / _checked(_NAME, case_id, "case id")
+
+
+def host_prefix(host: str, host_id: str) -> str:
+    """How the evidence ids of a host begin, and no other's: readable, and what its uploads are held to."""
+    return f"{host[:_HOST_NAME_LENGTH]}-{host_id[:_HOST_ID_LENGTH]}."
 
 
 def artefact_prefix(evidence_id: str) -> str:

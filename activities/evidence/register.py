@@ -140,8 +140,7 @@ class EvidenceRegistry:
 
     def _record_arrival(self, request: RegisterEvidence, item: CollectedItem) -> None:
         case_id = request.incident_id
-        actor = f"agent:{request.collector}"
-        self._chains.append_custody(case_id, custody.collected(case_id, item, actor=actor))
+        self._chains.append_custody(case_id, custody.collected(case_id, item, actor=request.collector))
         if item.storage is not None:
             at, found = datetime.now(UTC), item.storage.checksum
             arrival = custody.transferred(case_id, item, actor=CONTROL, at=at, found=found)

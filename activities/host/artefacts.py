@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from activities.contracts.evidence import Acquisition, CollectedItem, EvidenceKind, Outcome, Source, Storage
+from activities.evidence.layout import host_prefix
 from activities.host.interfaces import read_interfaces
 from activities.host.observe import own_netns
 from activities.host.upload import Uploader, UploadFailed
@@ -27,7 +28,6 @@ PACKETS_MEDIA_TYPE = "application/x-pcapng"
 EVENTS_MEDIA_TYPE = "application/x-ndjson"
 JSON_MEDIA_TYPE = "application/json"
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
-_LABEL_LENGTH = 40
 
 
 class HostFacts(Frozen):
@@ -59,7 +59,7 @@ class HostFacts(Frozen):
 
     def evidence_id(self, label: str) -> str:
         """The id of an item in its case: readable, and no other host's."""
-        return f"{self.host[:_LABEL_LENGTH]}-{self.host_id[:8]}.{label}"
+        return host_prefix(self.host, self.host_id) + label
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,14 @@ from activities.orders.journal import OrderJournal
 from playbooks.host_isolation import (
     HostChange,
     HostObservation,
+    IsolationIntent,
+    other_mode_stands,
     plan_isolation,
     refit,
     renewal,
     table_name,
 )
+from playbooks.isolation_modes import IsolateAll
 from segmentation.errors import FirebreakError
 
 _ATTEMPTS = 3
@@ -48,6 +51,12 @@ class PlanStale(FirebreakError):
     """The host is no longer what the plan was made for."""
 
     code: ClassVar[str] = "plan-stale"
+
+
+class OtherModeStands(FirebreakError):
+    """The incident holds the host in another mode; taking its rules away could open what they cut."""
+
+    code: ClassVar[str] = "other-mode-stands"
 
 
 class HostIsolation:
@@ -65,6 +74,7 @@ class HostIsolation:
 
         Raises:
             PlanStale: the plan that was approved is not the plan for what is here now; nothing was changed.
+            OtherModeStands: another mode than isolate-all would replace one that stands; nothing was changed.
             NftRefused: nothing was changed.
         """
         if order.intent.host_id != self._host_id:
@@ -113,6 +123,7 @@ class HostIsolation:
         for attempt in range(_ATTEMPTS):
             seen = self.observer.observe()
             steps.done("observed")
+            self._check_mode(order.intent, seen.observation)
             change = self._plan(order, seen)
             before = self._note(order, seen.observation)
             steps.done("journalled")
@@ -128,6 +139,14 @@ class HostIsolation:
                 steps.done("applied")
                 return before, change, False
         raise AssertionError("unreachable")
+
+    def _check_mode(self, intent: IsolationIntent, observation: HostObservation) -> None:
+        """Widening to isolate-all cuts at least what stood; anything else might open something."""
+        if other_mode_stands(observation, intent) and not isinstance(intent.mode, IsolateAll):
+            raise OtherModeStands(
+                f"{self._host_id} is held in another mode than {intent.mode.kind} by {intent.incident_id}.",
+                hint="Release it first, or isolate all.",
+            )
 
     def _plan(self, order: IsolateOrder, seen: Seen) -> HostChange:
         """The full change, also where it stands already: an expired or damaged table is loaded anew."""
@@ -176,7 +195,7 @@ class HostIsolation:
         if ours and not is_alive(order.intent, lifeline):
             return self._roll_back(done, steps)
         self._watcher.hold(change, applied_at + timedelta(seconds=change.lease_seconds))
-        return _with(done, end_sessions(before.interfaces, order.intent.lifeline), steps)
+        return _with(done, end_sessions(before.interfaces, order.intent.lifeline, order.intent.mode), steps)
 
     def _roll_back(self, done: Isolated, steps: Steps) -> Isolated:
         self._lift(done.change)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from activities.host.generation import Generation
-from activities.host.interfaces import read_interfaces
+from activities.host.interfaces import read_links
 from activities.host.nft import Nft
 from activities.host.ruleset import Ruleset
 from playbooks.host_isolation import HostObservation
@@ -46,16 +46,18 @@ class HostObserver:
     def observe(self) -> Seen:
         """The host as it is; raises NftUnavailable or OSError when it can't be read."""
         ruleset = self._recall() or self.list_ruleset()
+        links = read_links()
         observation = HostObservation(
             host_id=self._host_id,
             boot_id=self._boot_id,
             kernel=self._kernel,
             netns_inode=own_netns(),
-            interfaces=read_interfaces(),
+            interfaces=links.interfaces,
             ruleset_digest=ruleset.digest,
             base_chains=ruleset.base_chains,
             firebreak_tables=ruleset.tables_in_force,
             ruleset_outline=ruleset.outline,
+            bridges=links.bridges,
         )
         return Seen(observation, ruleset)
 

@@ -54,7 +54,8 @@ class VolatileCollector:
         started = datetime.now(UTC)
         try:
             reading = SOURCES[name](deadline)
-        except (SourceFailed, OSError) as error:
+        except (SourceFailed, OSError, ValueError, LookupError) as error:
+            # ValueError, LookupError: output that is not of the form we know costs its own item alone.
             return Outcome(state="failed", reason=str(error)[:500])
         document = self._document(name, reading, started)
         _write(path, document)

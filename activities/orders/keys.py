@@ -87,7 +87,7 @@ def _create(path: Path, content: bytes) -> bool:
 
     Linked when it is complete: nobody ever reads the empty file that a crash or a race would leave.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # its mode is 0600
     try:
         with os.fdopen(handle, "wb") as file:

@@ -137,7 +137,10 @@ def _sentences(target: TargetStatus) -> list[str]:
         said = [f"{name} was isolated, but {listed(list(proof.reasons))}."]
     else:
         witnesses = sorted({m.witness for m in proof.measurements if m.independent and m.aspect in CUT_ASPECTS})
-        said = [f"{len(witnesses)} other hosts measured that new, established and IPv6 traffic of {name} stopped."]
+        # Only what was measured: a host without IPv6 is cut off without a word on it.
+        kinds = {"new": proof.new, "established": proof.established, "IPv6": proof.ipv6}
+        stopped = listed([kind for kind, result in kinds.items() if result == "cut"])
+        said = [f"{len(witnesses)} other hosts measured that {stopped} traffic of {name} stopped."]
         said = [said[0].replace("1 other hosts", "Another host")]
         said.append("Its management lifeline stayed up.")
     return [*said, *_ended(target)]
@@ -204,7 +207,7 @@ def _ballot(status: GateStatus, timeline: Sequence[IncidentEvent]) -> Ballot:
     times = {
         (event.actor, str(event.details.get("plan_hash"))): event.at for event in timeline if event.kind == "decision"
     }
-    decisions = tuple((d, times.get((f"user:{d.actor}", d.plan_hash))) for d in status.gate.decisions)
+    decisions = tuple((d, times.get((d.actor, d.plan_hash))) for d in status.gate.decisions)
     return Ballot(status, decisions)
 
 

@@ -12,7 +12,9 @@ from typing import Literal
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 
 from activities.ledger.ledger import Ledger
@@ -155,7 +157,7 @@ async def _safely(look: Callable[[UpSettings], Awaitable[Finding]], settings: Up
         return await look(settings)
     except FirebreakError as error:
         return Finding(name=name, state="unreachable", detail=error.summary, remedy=error.hint)
-    except (httpx.HTTPError, RuntimeError, OSError) as error:
+    except (httpx.HTTPError, SQLAlchemyError, RuntimeError, OSError) as error:
         return Finding(name=name, state="unreachable", detail=str(error)[:200], remedy="Is `firebreak up` running?")
 
 
@@ -170,5 +172,5 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
     colours = {"ok": "green", "missing": "red", "unreachable": "red", "off": "yellow"}
     table = Table("what", "state", "detail", "what to do", title="firebreak doctor")
     for f in findings:
-        table.add_row(f.name, f"[{colours[f.state]}]{f.state}", f.detail, f.remedy)
+        table.add_row(f.name, f"[{colours[f.state]}]{f.state}", escape(f.detail), escape(f.remedy))
     Console().print(table)

@@ -119,7 +119,10 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
                 return
-            self._spawn(program)
+            try:
+                self._spawn(program)
+            except OSError as error:  # no memory, no process to be had: the next turn tries again
+                log.warning("program could not be started", program=program.name, error=str(error))
 
 
 def firebreak(*arguments: str) -> list[str]:

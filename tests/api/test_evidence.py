@@ -22,7 +22,8 @@ from tests.api.asking import Asking, agent_headers
 
 Bearer = Callable[..., dict[str, str]]
 PACKETS = bytes(range(256)) * 1000
-TARGET = "/v1/vault/inc-1/packets-1?name=ring.pcapng"
+ITEM = "web-id-web.packets-1"
+TARGET = f"/v1/vault/inc-1/{ITEM}?name=ring.pcapng"
 
 
 @pytest.fixture
@@ -37,12 +38,12 @@ def register(case: ApiDependencies, storage: Storage, body: bytes = PACKETS) -> 
     """Chain the item as the worker does."""
 
     def build(seq: int, prev_hash: str) -> object:
-        manifest = building("packets-1")(seq, prev_hash)
+        manifest = building(ITEM)(seq, prev_hash)
         found = {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body), "storage": storage}
         return manifest.model_copy(update={"item": manifest.item.model_copy(update=found)})
 
     case.ledger.custody.append_manifest("inc-1", build)  # type: ignore[arg-type]
-    case.ledger.custody.append_custody("inc-1", event("collect", "packets-1.collect"))
+    case.ledger.custody.append_custody("inc-1", event("collect", f"{ITEM}.collect", ITEM))
     case.evidence.mirror("inc-1")
 
 
@@ -52,7 +53,7 @@ async def kept(http: httpx.AsyncClient, case: ApiDependencies, host_key: Ed25519
     answer = await http.put(TARGET, content=PACKETS, headers=agent_headers(host_key, "PUT", TARGET, PACKETS))
     assert answer.status_code == 201, answer.text
     register(case, Storage.model_validate(answer.json()))
-    return case.vault.find("inc-1", "packets-1")
+    return case.vault.find("inc-1", "web-id-web.packets-1")
 
 
 def alter(kept: Path) -> None:
@@ -72,7 +73,7 @@ def glob(case: ApiDependencies, pattern: str) -> list[Path]:
 async def test_an_item_that_an_agent_brought_is_read_as_it_came(
     http: httpx.AsyncClient, kept: Path, bearer: Bearer
 ) -> None:
-    url = "/v1/incidents/inc-1/evidence/packets-1?purpose=court+order+7"
+    url = "/v1/incidents/inc-1/evidence/web-id-web.packets-1?purpose=court+order+7"
     answer = await http.get(url, headers=bearer("responder"))
     assert answer.status_code == 200
     assert answer.content == PACKETS
@@ -87,7 +88,7 @@ async def test_every_read_is_in_the_custody_chain_with_who_and_why(
 ) -> None:
     who = bearer("responder", name="alice")
     for _ in range(2):
-        await http.get("/v1/incidents/inc-1/evidence/packets-1?purpose=court+order+7", headers=who)
+        await http.get("/v1/incidents/inc-1/evidence/web-id-web.packets-1?purpose=court+order+7", headers=who)
     case = (await http.get("/v1/incidents/inc-1/evidence", headers=who)).json()
     reads = [noted for noted in case["custody"] if noted["action"] == "access"]
     assert [(noted["actor"], noted["purpose"]) for noted in reads] == [("user:alice", "court order 7")] * 2
@@ -95,7 +96,7 @@ async def test_every_read_is_in_the_custody_chain_with_who_and_why(
 
 
 async def test_nothing_is_read_without_a_purpose(http: httpx.AsyncClient, kept: Path, bearer: Bearer) -> None:
-    answer = await http.get("/v1/incidents/inc-1/evidence/packets-1", headers=bearer("responder"))
+    answer = await http.get("/v1/incidents/inc-1/evidence/web-id-web.packets-1", headers=bearer("responder"))
     assert answer.status_code == 422
 
 
@@ -112,8 +113,8 @@ async def test_bytes_that_were_altered_are_found_and_not_handed_out(
     who = bearer("responder")
     verdict = (await http.get("/v1/incidents/inc-1/evidence/verification", headers=who)).json()
     assert not verdict["ok"]
-    assert "packets-1" in verdict["first_failure"]
-    answer = await http.get("/v1/incidents/inc-1/evidence/packets-1?purpose=look", headers=who)
+    assert "web-id-web.packets-1" in verdict["first_failure"]
+    answer = await http.get("/v1/incidents/inc-1/evidence/web-id-web.packets-1?purpose=look", headers=who)
     assert (answer.status_code, answer.json()["code"]) == (409, "evidence-altered")
 
 
@@ -160,7 +161,8 @@ async def test_an_upload_that_its_host_did_not_sign_is_refused_and_counted(
 
 
 @pytest.mark.parametrize(
-    "target", ["/v1/vault/inc-1/packets-2?name=ring.pcapng", "/v1/vault/inc-1/packets-1?name=other"]
+    "target",
+    ["/v1/vault/inc-1/web-id-web.packets-2?name=ring.pcapng", f"/v1/vault/inc-1/{ITEM}?name=other"],
 )
 async def test_a_signature_is_good_for_one_place(
     http: httpx.AsyncClient, case: ApiDependencies, host_key: Ed25519PrivateKey, target: str
@@ -180,10 +182,10 @@ async def test_a_stale_upload_is_refused(
 @pytest.mark.parametrize(
     ("target", "status"),
     [
-        ("/v1/vault/inc-2/packets-1?name=ring.pcapng", 404),
-        ("/v1/vault/inc-1/packets-1?name=..%2Fring", 422),
-        ("/v1/vault/inc-1/packets-1?name=.ring", 422),
-        ("/v1/vault/inc-1/packets-1", 422),
+        ("/v1/vault/inc-2/web-id-web.packets-1?name=ring.pcapng", 404),
+        ("/v1/vault/inc-1/web-id-web.packets-1?name=..%2Fring", 422),
+        ("/v1/vault/inc-1/web-id-web.packets-1?name=.ring", 422),
+        ("/v1/vault/inc-1/web-id-web.packets-1", 422),
         ("/v1/vault/inc-1/-?name=ring", 422),
     ],
 )
@@ -192,6 +194,14 @@ async def test_an_upload_to_a_place_that_can_not_be_is_refused(
 ) -> None:
     headers = agent_headers(host_key, "PUT", target, PACKETS)
     assert (await http.put(target, content=PACKETS, headers=headers)).status_code == status
+
+
+async def test_a_host_can_not_take_the_place_of_anothers_evidence(
+    http: httpx.AsyncClient, case: ApiDependencies, host_key: Ed25519PrivateKey
+) -> None:
+    target = "/v1/vault/inc-1/db-id-db.sockets?name=sockets.json"
+    answer = await http.put(target, content=PACKETS, headers=agent_headers(host_key, "PUT", target, PACKETS))
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
 async def test_an_upload_without_an_end_stops_at_the_cap(

@@ -19,9 +19,9 @@ documents = st.dictionaries(
     st.recursive(
         st.none() | st.booleans() | numbers | texts,
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-        max_leaves=12,
+        max_leaves=6,
     ),
-    max_size=6,
+    max_size=4,
 )
 
 

@@ -3,6 +3,7 @@
 from itertools import takewhile
 
 from tests.workflows.case import Case
+from tests.workflows.history import scheduled
 from tests.workflows.story import Story
 
 
@@ -77,3 +78,12 @@ def test_orders_are_sent_to_hosts_and_the_rest_to_the_control_queue(story: Story
             "render_report",
         },
     }
+
+
+async def test_a_rehearsal_orders_nothing_and_records_nothing(case: Case) -> None:
+    handle = await case.play(rehearsal=True)
+    await handle.result()
+
+    assert await scheduled(handle) == []
+    assert case.desk.calls == []
+    assert case.web.carried_out.total() == 0

@@ -72,3 +72,16 @@ async def test_a_host_that_can_not_let_go_is_still_held_and_may_be_asked_again(c
     answer = await case.release()
     assert answer.targets[0].state == "released"
     assert not case.web.isolated
+
+
+async def test_a_lease_whose_holder_was_ended_is_told_to_whoever_asks_for_its_release(case: Case) -> None:
+    await case.play()
+    await case.target("isolated", proven=True)
+    await case.handle(".contain.web").terminate("by mistake")
+
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await case.release()
+
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.message.startswith("web was not released: its lease has no holder")
+    assert (await case.snapshot()).status == "open"

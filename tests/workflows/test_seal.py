@@ -14,7 +14,8 @@ from activities.orders.codec import Seal, SealBroken, control_converter
 from api.processes.dispatcher import workflow_id
 from tests.histories.keys import CONTROL, SEAL, public_host_key
 from tests.workflows.case import Case, Handle, decision_on, with_converter
-from tests.workflows.cast import GATE, batch, incident_start, playbook
+from tests.workflows.cast import batch, incident_start
+from tests.workflows.containing import ask
 from tests.workflows.history import kinds, scheduled
 from tests.workflows.waiting import eventually
 from workflows.incident import IncidentWorkflow
@@ -63,8 +64,8 @@ async def test_an_incident_that_we_did_not_start_gives_no_order(case: Case, forg
 
 
 async def test_a_decision_that_we_did_not_pass_on_counts_for_nothing(case: Case, forgers: list[Client]) -> None:
-    await case.play(playbook=playbook(contain={"gate": GATE.model_dump()}))
-    gate = await case.gate()
+    gate = await ask(case)
+    genuine = case.client.get_workflow_handle(gate.workflow_id)
 
     for forger in forgers:
         forged = forger.get_workflow_handle(gate.workflow_id)
@@ -72,9 +73,9 @@ async def test_a_decision_that_we_did_not_pass_on_counts_for_nothing(case: Case,
             await forged.execute_update("decide", DecisionRequest(decision=decision_on(gate)))
 
     assert case.web.applied == 0
-    assert "WORKFLOW_EXECUTION_UPDATE_ACCEPTED" not in await kinds(case.handle(".contain.web"))
+    assert "WORKFLOW_EXECUTION_UPDATE_ACCEPTED" not in await kinds(genuine)
     assert (await case.decide(gate)).outcome == "approved"
-    await case.target("isolated")
+    await eventually(lambda: case.web.isolated)
 
 
 async def test_a_release_that_we_did_not_ask_for_lets_nothing_go(case: Case, forgers: list[Client]) -> None:
@@ -111,9 +112,8 @@ async def test_forged_signals_are_dropped_and_the_incident_goes_on(case: Case, f
     assert final.targets[0].restored is True
 
 
-async def test_what_was_sealed_for_another_incident_does_not_open_this_one(case: Case) -> None:
-    await case.play(playbook=playbook(contain={"gate": GATE.model_dump()}))
-    gate = await case.gate()
+async def test_what_was_sealed_for_the_incident_does_not_open_its_child(case: Case) -> None:
+    gate = await ask(case)
     codec = SealedFor(workflow_id(case.incident_id))
     moved = with_converter(case.client, dataclasses.replace(pydantic_data_converter, payload_codec=codec))
 

@@ -53,7 +53,7 @@ def register(registry: EvidenceRegistry) -> Register:
         request = RegisterEvidence(
             incident_id=CASE,
             items=items,
-            collector="web",
+            collector="agent:web",
             attested=attested,
             authority=Authority(plan_hash="sha256:" + "0" * 64),
             containment_state="isolated",

@@ -54,13 +54,13 @@ def building(evidence_id: str, case_id: str = "inc-1", size: int = 7) -> Callabl
     return build
 
 
-def event(action: str, event_id: str = "") -> Callable[[int, str], CustodyEvent]:
+def event(action: str, event_id: str = "", evidence_id: str = "packets-1") -> Callable[[int, str], CustodyEvent]:
     def build(seq: int, prev_hash: str) -> CustodyEvent:
         return CustodyEvent.model_validate(
             {
                 "event_id": event_id or f"event-{seq}",
                 "case_id": "inc-1",
-                "evidence_id": "packets-1",
+                "evidence_id": evidence_id,
                 "action": action,
                 "actor": "user:alice",
                 "at": START,

@@ -175,7 +175,7 @@ def gate() -> GateStatus:
         gate_id="remediate.web",
         plan_hash=REPAIR,
         verdict="approve",
-        actor="ada",
+        actor="user:ada",
         roles=("approver",),
         reason="Same binary as in last week's case; the capture has what we need.",
     )
