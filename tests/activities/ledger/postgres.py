@@ -58,7 +58,7 @@ def url_of(server: str, database: str) -> str:
 def _run(program: str, *arguments: str) -> None:
     command = [str(_find(program)), *arguments]
     if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root. In a user namespace it sees another id, and still reaches our files in /root.
+        # PostgreSQL refuses to run as root. In a user namespace it sees another id, and still reads what is in /root.
         command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", *command]
     # pg_ctl's server inherits what it is given: a pipe would never end.
     done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/")
