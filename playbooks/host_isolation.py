@@ -192,9 +192,7 @@ def _batch(
     name, mode, lease = table_name(intent.incident_id), intent.mode, _dead_man(intent)
     lifeline = [(endpoint.address, endpoint.port, endpoint.protocol) for endpoint in intent.lifeline]
     own = [address for interface in observation.interfaces for address in interface.addresses]
-    inet = isolation_rules.inet(
-        name, lifeline, lease_seconds=lease, log_group=intent.log_group, mode=mode, own=own
-    )
+    inet = isolation_rules.inet(name, lifeline, lease_seconds=lease, log_group=intent.log_group, mode=mode, own=own)
     egress = isolation_rules.egress(name, devices, lifeline, lease_seconds=lease, mode=mode)
     return (*inet, *egress, *(isolation_rules.bridge(name, lease_seconds=lease) if bridged else ()))
 

@@ -7,7 +7,6 @@ told, not raised.
 """
 
 import errno
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

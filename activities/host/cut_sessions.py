@@ -70,9 +70,7 @@ def listening_ports() -> frozenset[int]:
 
 
 def _reversed(found: Direction) -> Direction:
-    return Direction(
-        found.destination, found.destination_port, found.source, found.source_port, found.protocol
-    )
+    return Direction(found.destination, found.destination_port, found.source, found.source_port, found.protocol)
 
 
 def _session(near: Direction, far: Direction, opened: Literal["in", "out"]) -> Session:

@@ -111,6 +111,7 @@ def demo(
     """Watch an intruder being stopped: real packets, a real capture, a real decision, a report to open."""
     from lab.demo import run_demo
 
+    _end_in_order()
     raise typer.Exit(run_demo(directory, pause=pause))
 
 
@@ -121,7 +122,13 @@ def bench(
     """Measure time to contain beside the durable floor, in one run."""
     from lab.bench import run_bench
 
+    _end_in_order()
     raise typer.Exit(run_bench(directory, incidents=incidents))
+
+
+def _end_in_order() -> None:
+    """SIGTERM like Ctrl-C: the lab is taken down before the process ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _run(process: Coroutine[Any, Any, None], *, signals: bool = True) -> None:
