@@ -240,6 +240,8 @@ class IncidentWorkflow:
             self._record.note("report-failed", f"The report could not be made: {reason_of(error)}")
             return
         self._record.update(report_uri=report.uri, waiting_for="")
+        if report.evidence_failure:
+            self._record.note("evidence-broken", f"The evidence does not verify: {report.evidence_failure}.")
         self._record.note("report-written", f"The report is at {report.uri}.", sha256=report.sha256)
 
     async def _wait_for_people(self) -> None:

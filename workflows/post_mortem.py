@@ -18,8 +18,8 @@ class PostMortemWorkflow:
 
     @workflow.run
     async def run(self, snapshot: IncidentSnapshot) -> Report:
-        """Returns where the report is; the verdict on the evidence is in the custody chain."""
-        await workflow.execute_activity(
+        """Returns where the report is, and what of the evidence did not verify."""
+        verdict: CaseVerdict = await workflow.execute_activity(
             "verify_case",
             VerifyCase(incident_id=snapshot.incident_id, actor="workflow", purpose="post-mortem"),
             result_type=CaseVerdict,
@@ -31,4 +31,4 @@ class PostMortemWorkflow:
             result_type=Report,
             start_to_close_timeout=timedelta(minutes=1),
         )
-        return report
+        return report.model_copy(update={"evidence_failure": verdict.first_failure})

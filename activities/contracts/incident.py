@@ -171,3 +171,4 @@ class Report(Frozen):
     uri: str
     sha256: str
     path: str
+    evidence_failure: str = Field(default="", description="What of the case's evidence did not verify first.")

@@ -34,7 +34,7 @@ from activities.orders.interceptor import OrderGuard
 from activities.orders.journal import OrderJournal
 from activities.orders.keys import load_or_create_key
 from activities.siem.client import siem_client
-from api.processes.joining import Identity, control_key, join, load_identity
+from api.processes.joining import Identity, JoinRefused, JoinUnreachable, control_key, join, load_identity
 from api.processes.worker import connect
 from api.settings import AgentSettings
 from segmentation.errors import FirebreakError
@@ -162,11 +162,18 @@ def identify(settings: AgentSettings, join_url: str | None, token: str | None) -
 
     Raises:
         NotJoined: neither.
-        JoinFailed: the control plane refused.
+        JoinFailed: the control plane could not be joined, and this host never was.
     """
     known = load_identity(settings.state_dir)
     if join_url and token:
-        return join(join_url, token, settings)
+        try:
+            return join(join_url, token, settings)
+        except (JoinUnreachable, JoinRefused) as error:
+            # A host that comes back while nobody answers, or after its token expired, must still be contained.
+            if known is None:
+                raise
+            log.warning("could not join again, going on as joined before", reason=error.summary)
+            return known
     if known is None:
         raise NotJoined(
             f"There is no identity in {settings.state_dir}.",

@@ -32,6 +32,18 @@ class JoinFailed(FirebreakError):
     code: ClassVar[str] = "join-failed"
 
 
+class JoinUnreachable(JoinFailed):
+    """Nobody answered."""
+
+    code: ClassVar[str] = "join-unreachable"
+
+
+class JoinRefused(JoinFailed):
+    """It answered no: a token that expired, for example."""
+
+    code: ClassVar[str] = "join-refused"
+
+
 class Identity(Frozen):
     """What an agent knows of itself and of its control plane."""
 
@@ -122,12 +134,12 @@ def _post(url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
         answer = httpx.post(url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=15)
     except httpx.HTTPError as error:
-        raise JoinFailed(
+        raise JoinUnreachable(
             f"{url} could not be reached: {error}.", hint="Look at the address and at the network."
         ) from error
     if answer.is_error:
         problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-        raise JoinFailed(
+        raise JoinRefused(
             f"{url} refused: {problem.get('title', answer.status_code)}. {_detail(problem)}",
             hint=problem.get("hint", "") or "Ask for a new token: firebreak join-token create NAME.",
         )

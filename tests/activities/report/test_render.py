@@ -66,15 +66,24 @@ def test_the_report_holds_every_hash_of_the_evidence() -> None:
     assert "1,204 events, 0 events lost" in words
 
 
+def test_only_traffic_that_was_measured_is_said_to_have_stopped() -> None:
+    nothing = {"result": "unknown", "applicable": False}
+    measurements = tuple(m.model_copy(update=nothing) if m.aspect == "ipv6" else m for m in MEASUREMENTS)
+    proof = conclude(measurements)
+    assert proof.verdict == "effective"
+    words = page(snapshot(targets=(target(proof=proof),))).words
+
+    assert "measured that new and established traffic of web stopped" in words
+
+
 def test_the_report_says_who_decided_what_on_which_plan_and_when() -> None:
     words = page().words
 
     assert "End the intruder's processes on web? approved" in words
     assert REPAIR in words
     assert change().plan_hash in words
-    assert (
-        "ada approve approver Same binary as in last week's case; the capture has what we need. 12:01:36.518" in words
-    )
+    reason = "Same binary as in last week's case; the capture has what we need."
+    assert f"user:ada approve approver {reason} 12:01:36.518" in words
     assert all(line in words for line in change().summary)
 
 

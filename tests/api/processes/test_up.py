@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.processes.up import AlreadyUp, advertised_host, alone, forwarded_ports, prepare
+from api.processes.up import AlreadyUp, advertised_host, alone, environment_of, forwarded_ports, prepare
 from api.settings import SettingsInvalid, UpSettings, load
 from playbooks.loading import PlaybookInvalid
 
@@ -60,6 +60,15 @@ def test_first_start_makes_one_administrator_whose_token_nobody_else_may_read(tm
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     prepare(settings)
     assert token.read_text() == first
+
+
+def test_the_parts_are_given_every_setting_that_they_read(tmp_path: Path) -> None:
+    # Each is taken from the environment alone: one that is forgotten here would silently be its default.
+    given = environment_of(node(tmp_path, siem_url="http://127.0.0.1:9200", siem_api_key="k"))
+    own = {"temporal_port", "siem_port"}
+    wanted = {f"FIREBREAK_{name.upper()}" for name in UpSettings.model_fields if name not in own}
+    assert wanted == given.keys()
+    assert given["FIREBREAK_SIEM_API_KEY"] == "k"
 
 
 @pytest.mark.parametrize(
