@@ -143,11 +143,12 @@ def tag(mode: Mode) -> str:
     return "" if isinstance(mode, IsolateAll) else "_" + digest(mode).removeprefix("sha256:")[:12]
 
 
-def for_alert(spec: ModeSpec, destination: Address | None, own: tuple[Address, ...]) -> Mode:
-    """The mode with the alert's destination in it; a host that is its own destination can't be kept from itself."""
+def for_alert(spec: ModeSpec, destination: tuple[Address, ...], own: tuple[Address, ...]) -> Mode:
+    """The mode with every address of the alert's destination; a host can't be kept from itself, and is isolated."""
     if not isinstance(spec, BlockAlertedPeer):
         return spec
-    return ISOLATE_ALL if destination is None or destination in own else BlockPeer(peers=(_single(destination),))
+    peers = tuple(_single(address) for address in destination if address not in own)
+    return BlockPeer(peers=peers) if peers else ISOLATE_ALL
 
 
 def in_words(mode: Mode) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _problem(details: ErrorDetails, parsed: Parsed, model: type[BaseModel]) -> P
     if kind == "extra_forbidden":
         return _unknown_field(path, parsed, model)
     if kind == "missing":
-        missing = (*path, *details["loc"][len(path) :])
+        missing = (*path, details["loc"][-1])
         return Problem(parsed.source, _place(path, parsed), missing, "this field", "nothing")
     expected = _EXPECTED[kind](details.get("ctx", {})) if kind in _EXPECTED else details["msg"]
     hint = _HINTS.get(kind, "") if isinstance(details["input"], str | int | float) else ""
@@ -107,11 +107,11 @@ def _models(kind: Any) -> list[str]:
 
 
 def _known(location: tuple[str | int, ...], parsed: Parsed) -> Path:
-    """The longest start of pydantic's location that stands in the file; it adds steps of its own."""
-    for length in range(len(location), 0, -1):
-        if location[:length] in parsed.values:
-            return location[:length]
-    return ()
+    """Pydantic's location as far as it stands in the file, without the steps of its own: the tags of unions."""
+    path: Path = ()
+    for step in location:
+        path = (*path, step) if (*path, step) in parsed.values else path
+    return path
 
 
 def _count(entries: int) -> str:

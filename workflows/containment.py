@@ -5,6 +5,7 @@ Owns the fast path, the routes, and the children that hold the leases. The incid
 
 import asyncio
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from temporalio import workflow
@@ -126,7 +127,6 @@ class Containments:
         )
 
     def _intent(self, target: Workload) -> IsolationIntent:
-        destination = self._start.alerts.first.alert.destination.ip
         return IsolationIntent(
             incident_id=self._start.incident_id,
             host_id=target.workload_id,
@@ -134,8 +134,14 @@ class Containments:
             lease_seconds=self._playbook.contain.lease.ttl_seconds,
             ends=self._playbook.contain.lease.ends,
             log_group=self._start.log_group,
-            mode=for_alert(self._playbook.contain.mode, destination, target.addresses),
+            mode=for_alert(self._playbook.contain.mode, self._destination(), target.addresses),
         )
+
+    def _destination(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Where the alert says it went: every address of a host that is known, or it would be gone round by another."""
+        named = self._start.alerts.first.alert.destination.ip
+        known = (w.addresses for w in (*self._start.targets, *self._start.witnesses) if named in w.addresses)
+        return next(known, ()) or ((named,) if named is not None else ())
 
     async def _contain_at_once(self, target: Workload) -> None:
         """The fast path: the order leaves with the first workflow task; a child takes the lease over."""

@@ -84,7 +84,7 @@ class Prover:
         except FailureError as error:
             workflow.logger.warning("witness %s could not measure: %s", witness.name, reason_of(error))
             return ()
-        return _as_viewed(_own_words(probed, witness), view)
+        return as_viewed(_own_words(probed, witness), view)
 
     def _view(self, witness: Workload) -> View:
         """All of the target, or what a narrower mode cuts of it as this witness can tell."""
@@ -136,7 +136,7 @@ def _is_cut(mode: Mode, target: ProbeTarget, port: int, witness: IPv4Address | I
     return cuts(mode, Session(target.address, port, witness, 0, "tcp", "in"))
 
 
-def _as_viewed(measured: tuple[Measurement, ...], view: View) -> tuple[Measurement, ...]:
+def as_viewed(measured: tuple[Measurement, ...], view: View) -> tuple[Measurement, ...]:
     """Only what the view lets be concluded: a host that a witness may reach is, for that witness, a bystander."""
     if view.cut:
         return tuple(m for m in measured if view.silent or m.aspect in BY_PORT)

@@ -29,7 +29,11 @@ def alert(rule: str, *, severity: int = 50, technique: str | None = None) -> Ale
 
 
 def test_the_catalog_that_ships_is_valid_and_in_the_order_of_its_files() -> None:
-    assert [p.name for p in load_catalog(ROOT / "catalog")] == ["lateral-movement-gated", "lateral-movement"]
+    assert [p.name for p in load_catalog(ROOT / "catalog")] == [
+        "known-bad-destination",
+        "lateral-movement-gated",
+        "lateral-movement",
+    ]
 
 
 def test_lateral_movement_contains_at_once_and_kills_only_behind_a_gate() -> None:
@@ -192,6 +196,18 @@ def test_a_plain_alias_is_a_way_to_say_a_thing_once() -> None:
     playbook = load_playbook(text, "web.yaml")
 
     assert playbook.remediate.gate == playbook.contain.gate == GateSpec(quorum=2)
+
+
+def test_an_unknown_field_of_a_mode_is_told_where_it_stands() -> None:
+    text = (ROOT / "catalog" / "known-bad-destination.yaml").read_text()
+    services = "kind: block-port\n    services: [{port: 22, directon: in}]"
+
+    with pytest.raises(PlaybookInvalid) as refused:
+        load_playbook(text.replace("kind: block-alerted-peer", services), "x.yaml")
+
+    (problem,) = refused.value.problems
+    assert problem.path == ("contain", "mode", "services", 0, "directon")
+    assert "did you mean direction?" in problem.line
 
 
 def test_a_catalog_refuses_two_playbooks_of_one_name_and_names_both_files(tmp_path: Path) -> None:

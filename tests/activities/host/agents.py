@@ -135,7 +135,7 @@ class Agent:
 
     def close(self) -> None:
         for table in self.ruleset().our_tables:
-            undo = isolation_rules.undo(table, ["eth0"])
+            undo = isolation_rules.undo(table, ["eth0"], bridged=True)
             self.inside(partial(self.nft.apply, undo))
         self.killswitch.close()
         self.nft.close()
