@@ -232,9 +232,11 @@ class IncidentWorkflow:
         self._record.enter("learn", "the report")
         await self._record.flush()  # the report reads the ledger: let it have everything first
         child_id = f"{workflow.info().workflow_id}.learn"
+        # A report does not tell its reader that it is being waited for.
+        learned = self._record.snapshot.model_copy(update={"waiting_for": ""})
         try:
             report: Report = await workflow.execute_child_workflow(
-                "PostMortemWorkflow", self._record.snapshot, id=child_id, result_type=Report
+                "PostMortemWorkflow", learned, id=child_id, result_type=Report
             )
         except ChildWorkflowError as error:
             self._record.note("report-failed", f"The report could not be made: {reason_of(error)}")

@@ -136,7 +136,8 @@ def _sentences(target: TargetStatus) -> list[str]:
     elif proof.verdict == "partial":
         said = [f"{name} was isolated, but {listed(list(proof.reasons))}."]
     else:
-        witnesses = sorted({m.witness for m in proof.measurements if m.independent and m.aspect in CUT_ASPECTS})
+        cut = [m for m in proof.measurements if m.independent and m.aspect in CUT_ASPECTS and m.result == "cut"]
+        witnesses = sorted({m.witness for m in cut})
         # Only what was measured: a host without IPv6 is cut off without a word on it.
         kinds = {"new": proof.new, "established": proof.established, "IPv6": proof.ipv6}
         stopped = listed([kind for kind, result in kinds.items() if result == "cut"])
