@@ -52,7 +52,10 @@ def test_evidence_is_registered_with_the_plan_as_authority(story: Story) -> None
 
 def test_the_report_is_made_after_everything_has_reached_the_ledger(story: Story) -> None:
     assert story.desk.calls[-4:] == ["record_incident", "verify_case", "render_report", "record_incident"]
-    assert story.desk.reported[0].snapshot == story.desk.records[-2].snapshot
+    last = story.desk.records[-2].snapshot
+    assert last.waiting_for == "the report"
+    # All that the ledger has, except that a report does not wait for itself.
+    assert story.desk.reported[0].snapshot == last.model_copy(update={"waiting_for": ""})
 
 
 async def test_each_alert_counts_once_however_often_it_is_handed_over(case: Case) -> None:
