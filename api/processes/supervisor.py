@@ -39,7 +39,7 @@ class Program:
 
 
 def die_with_parent() -> Callable[[], None]:
-    """A preexec function: SIGTERM when the parent dies.
+    """A preexec function: SIGKILL when the parent dies.
 
     libc is loaded here, in the parent: a fork of a threaded process must not import or allocate much.
     """
