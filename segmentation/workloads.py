@@ -15,7 +15,25 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, StringConstrai
 # RFC 1123 label characters plus dots: what hostnames, machine ids and Kubernetes names all satisfy.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/:@-]{0,253}$")]
-WorkloadKind = Literal["host", "pod", "ec2-instance"]
+WorkloadKind = Literal[
+    "host",
+    "pod",
+    "controller",
+    "namespace",
+    "node",
+    "service-account",
+    "ec2-instance",
+    "subnet",
+    "iam-role",
+    "iam-user",
+    "s3-bucket",
+    "lambda-function",
+    "security-group",
+]
+KUBERNETES_KINDS = frozenset({"pod", "controller", "namespace", "node", "service-account"})
+AWS_KINDS = frozenset(
+    {"ec2-instance", "subnet", "iam-role", "iam-user", "s3-bucket", "lambda-function", "security-group"}
+)
 
 
 class Frozen(BaseModel):
@@ -24,8 +42,36 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ClusterRef(Frozen):
+    """Where a Kubernetes target is: names as the API server has them."""
+
+    cluster: Name = Field(description="Name of the cluster as its worker serves it.")
+    namespace: Annotated[str, StringConstraints(max_length=63)] = Field(default="", description="Empty: cluster-wide.")
+    resource: Literal[
+        "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Namespace", "Node", "ServiceAccount"
+    ]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+
+
+class AwsRef(Frozen):
+    """Where an AWS target is; the region of what has none is the one its API is called in."""
+
+    account: Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=512)] = Field(
+        description="Id of an instance, subnet or security group; name of a role, user, bucket or function."
+    )
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Workload(Frozen):
-    """A host, pod or instance that talks, with its labels and every address it answers on."""
+    """What a response may touch: a host, pod or instance that talks, or an identity.
+
+    With its labels and every address it answers on, as far as they are known before it is observed.
+    """
 
     workload_id: Name = Field(description="Stable id: for a host its machine id.")
     kind: WorkloadKind = "host"
@@ -36,10 +82,15 @@ class Workload(Frozen):
         default=(), description="TCP ports its services listened on when its agent last reported; probes use them."
     )
 
+    kubernetes: ClusterRef | None = Field(default=None, exclude_if=_is_none, description="Of a Kubernetes target.")
+    aws: AwsRef | None = Field(default=None, exclude_if=_is_none, description="Of an AWS target.")
+
     @property
     def queue(self) -> str:
-        """Task queue on which this workload's agent takes its orders."""
-        return f"{self.kind}.{self.workload_id}"
+        """Task queue on which orders about this workload are taken: its own agent's, or its platform's worker's."""
+        if self.kubernetes is not None:
+            return f"kubernetes.{self.kubernetes.cluster}"
+        return "aws" if self.aws is not None else f"{self.kind}.{self.workload_id}"
 
 
 class Inventory(Frozen):

@@ -1,0 +1,81 @@
+"""Inputs and results of the kill-switch on platforms: Kubernetes and AWS.
+
+Pure shapes of the five verbs. Observing and planning are two steps there, so that what stood before is in history
+before anything changes. Times are UTC.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from playbooks.aws.observation import AwsObservation
+from playbooks.change import PlatformChange
+from playbooks.kubernetes.observation import KubernetesObservation
+from playbooks.platform_intent import PlatformIntent
+from segmentation.workloads import Frozen, Name, Workload
+
+PlatformObservation = Annotated[KubernetesObservation | AwsObservation, Field(discriminator="platform")]
+
+
+class ObserveTarget(Frozen):
+    """observe_target: read-only."""
+
+    incident_id: Name
+    target: Workload
+    intent: PlatformIntent
+
+
+class TargetObserved(Frozen):
+    """What observe_target saw."""
+
+    observation: PlatformObservation
+
+
+class ChangeTarget(Frozen):
+    """apply_change, dry_run_change, verify_change, renew_change and release_change: what about which target.
+
+    `until` is the end of the lease, for settings that carry it. `overwrite`: a release also undoes what somebody else
+    has set meanwhile; only after people said so.
+    """
+
+    incident_id: Name
+    target: Workload
+    change: PlatformChange
+    until: datetime | None = None
+    overwrite: bool = False
+
+
+class Drift(Frozen):
+    """A setting that is neither as it was nor as we set it."""
+
+    resource: str
+    attribute: Name
+    words: str = Field(description="What was expected and what was found.")
+
+
+class Applied(Frozen):
+    """What apply_change or renew_change did. Every essential setting stands, or the activity failed."""
+
+    applied_at: datetime
+    already_standing: bool = Field(default=False, description="There was nothing left to do.")
+    changed: int = Field(default=0, description="Settings that were written.")
+    problems: tuple[str, ...] = Field(default=(), description="Precautions that failed, and why.")
+    drift: tuple[Drift, ...] = ()
+
+
+class ReadBack(Frozen):
+    """What verify_change or dry_run_change found."""
+
+    at: datetime
+    standing: int = Field(description="Settings that are as the change wants them.")
+    differing: tuple[str, ...] = Field(default=(), description="The others, in words; a dry run's refusals.")
+
+
+class LetGo(Frozen):
+    """What release_change did. `restored`: every setting is as it was before; else `drift` says which are not."""
+
+    released_at: datetime
+    restored: bool
+    was_standing: bool = Field(description="False: nothing of ours was in force any more.")
+    drift: tuple[Drift, ...] = ()

@@ -1,0 +1,135 @@
+"""Applying, checking and taking back a change, one setting after the other.
+
+Owns the order and the rule for each: what stands is left alone, what is as before is set, what somebody else has set is
+never overwritten unasked. So a repeat after a crash anywhere goes on where it was. Never re-opens anything by itself.
+
+    applied = apply(platform, change, Moment(now, until))
+    let_go = release(platform, change, moment, overwrite=False)
+"""
+
+import json
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import JsonValue
+
+from activities.contracts.killswitch import Applied, Drift, LetGo, ReadBack
+from activities.killswitch.platform import Moment, PlanStale, Platform
+from playbooks.change import PlatformChange, Setting, standing
+from segmentation.errors import FirebreakError
+
+log = structlog.get_logger(__name__)
+LONGEST_VALUE = 200
+
+
+def apply(platform: Platform, change: PlatformChange, moment: Moment) -> Applied:
+    """Have every setting stand.
+
+    Raises:
+        PlanStale: an essential setting is neither as it was nor as it is to be.
+        FirebreakError: the platform refused an essential setting; what was applied before it stands.
+    """
+    changed, problems = 0, []
+    for setting in change.settings:
+        try:
+            changed += _advance(platform, setting, moment)
+        except FirebreakError as error:
+            if setting.essential or error.retryable:
+                raise
+            problems.append(f"{setting.words}: {error.summary}")
+            log.warning("a precaution failed, the cut goes on", resource=setting.resource, problem=error.summary)
+    return Applied(
+        applied_at=moment.applied_at, already_standing=not changed, changed=changed, problems=tuple(problems)
+    )
+
+
+def _advance(platform: Platform, setting: Setting, moment: Moment) -> int:
+    current = platform.read(setting)
+    where = standing(setting, current)
+    if where == "after":
+        return 0
+    if where == "drift":
+        raise PlanStale(in_words(setting, current), hint="Plan again: somebody has changed it since.")
+    if where == "before" and setting.via is not None:
+        platform.write(setting, setting.via, moment)
+    platform.write(setting, setting.after, moment)
+    return 1
+
+
+def verify(platform: Platform, change: PlatformChange) -> ReadBack:
+    """Read every setting back. Never raises for what is not as wanted."""
+    differing = []
+    for setting in change.settings:
+        try:
+            current = platform.read(setting)
+        except FirebreakError as error:
+            differing.append(f"{setting.resource}: {error.summary}")
+            continue
+        if standing(setting, current) != "after":
+            differing.append(in_words(setting, current))
+    return ReadBack(at=datetime.now(UTC), standing=len(change.settings) - len(differing), differing=tuple(differing))
+
+
+def dry_run(platform: Platform, change: PlatformChange) -> ReadBack:
+    """What the platform's own dry run says against each setting, changing nothing."""
+    refusals = [platform.refusal(setting, setting.after) for setting in change.settings]
+    differing = tuple(f"{s.words}: {words}" for s, words in zip(change.settings, refusals, strict=True) if words)
+    return ReadBack(at=datetime.now(UTC), standing=len(refusals) - len(differing), differing=differing)
+
+
+def renew(platform: Platform, change: PlatformChange, moment: Moment) -> Applied:
+    """Wind up what carries the lease's end, set again what somebody took back, and report what else differs."""
+    changed, drift, problems = 0, [], []
+    for setting in change.settings:
+        try:
+            current = platform.read(setting)
+            where = standing(setting, current)
+            if where in ("before", "via") or (where == "after" and setting.dated):
+                platform.write(setting, setting.after, moment)
+                changed += where != "after"
+            elif where == "drift":
+                drift.append(_drift(setting, current))
+        except FirebreakError as error:
+            if error.retryable or setting.essential:
+                raise
+            problems.append(f"{setting.words}: {error.summary}")
+    return Applied(
+        applied_at=moment.applied_at,
+        already_standing=not changed,
+        changed=changed,
+        problems=tuple(problems),
+        drift=tuple(drift),
+    )
+
+
+def release(platform: Platform, change: PlatformChange, moment: Moment, *, overwrite: bool) -> LetGo:
+    """Take back what is ours, last setting first; what somebody else has set stays, unless `overwrite`."""
+    was_standing, drift = False, []
+    for setting in reversed([setting for setting in change.settings if setting.reversible]):
+        current = platform.read(setting)
+        where = standing(setting, current)
+        was_standing = was_standing or where in ("after", "via")
+        if where == "before":
+            continue
+        if where == "drift" and not overwrite:
+            drift.append(_drift(setting, current))
+            continue
+        platform.write(setting, setting.before, moment)
+    return LetGo(released_at=datetime.now(UTC), restored=not drift, was_standing=was_standing, drift=tuple(drift))
+
+
+def in_words(setting: Setting, current: JsonValue) -> str:
+    """What was expected of a setting and what was found."""
+    return (
+        f"{setting.resource}: {setting.attribute} is {_short(current)}, "
+        f"expected {_short(setting.before)} or {_short(setting.after)}."
+    )
+
+
+def _drift(setting: Setting, current: JsonValue) -> Drift:
+    return Drift(resource=setting.resource, attribute=setting.attribute, words=in_words(setting, current))
+
+
+def _short(value: JsonValue) -> str:
+    text = "not there" if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
