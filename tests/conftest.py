@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.cluster_fixture"]
+
 # Loopback, and the test networks that are built from namespaces here.
 ALLOWED = (
     "127.0.0.0/8",
