@@ -7,7 +7,7 @@ Owns the assembly. No business rule lives here or below; the OpenAPI document is
 
 from fastapi import FastAPI
 
-from api import evidence, hosts, incidents, intake, meta, problems, uploads
+from api import containments, evidence, hosts, incidents, intake, meta, problems, stop, uploads
 from api.dependencies import ApiDependencies
 from api.middleware import Surroundings
 
@@ -23,7 +23,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
     )
     app.state.dependencies = dependencies
     problems.install(app)
-    for room in (intake, incidents, evidence, uploads, hosts, meta):
+    for room in (intake, incidents, containments, evidence, uploads, hosts, stop, meta):
         app.include_router(room.router)
     app.add_middleware(Surroundings, max_bytes=dependencies.limits.request_bytes)
     return app

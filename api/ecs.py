@@ -32,10 +32,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "source.port": ("source.port",),
     "destination.ip": ("destination.ip",),
     "destination.port": ("destination.port",),
+    "orchestrator.cluster.name": ("orchestrator.cluster.name",),
+    "orchestrator.namespace": ("orchestrator.namespace", "kubernetes.namespace"),
+    "orchestrator.resource.name": ("kubernetes.pod.name", "orchestrator.resource.name"),
+    "cloud.account.id": ("cloud.account.id",),
+    "cloud.region": ("cloud.region",),
+    "cloud.instance.id": ("cloud.instance.id",),
+    "targets": ("targets", "firebreak.targets"),
     "message": ("message",),
     "evidence_ids": ("evidence_ids", "firebreak.evidence_ids"),
 }
-LISTS = {"host.ip", "evidence_ids"}
+LISTS = {"host.ip", "evidence_ids", "targets"}
 Found = dict[str, tuple[str, Any]]
 
 
@@ -48,8 +55,11 @@ def alert_from_ecs(document: dict[str, Any]) -> Alert:
     found = _known_fields(document)
     alert: dict[str, Any] = {}
     for path, (_, value) in found.items():
-        holder, _, leaf = path.rpartition(".")
-        (alert.setdefault(holder, {}) if holder else alert)[leaf] = value
+        *holders, leaf = path.split(".")
+        node = alert
+        for holder in holders:
+            node = node.setdefault(holder, {})
+        node[leaf] = value
     try:
         return Alert.model_validate(alert)
     except ValidationError as error:
@@ -138,7 +148,7 @@ def _label(value: Any) -> Any:
 def _explain(error: ValidationError, found: Found) -> Iterator[FieldProblem]:
     for wrong in error.errors()[:MAX_FIELDS]:
         parts = tuple(str(part) for part in wrong["loc"])
-        for length in (2, 1):
+        for length in (3, 2, 1):
             if ".".join(parts[:length]) in found:
                 base, rest = found[".".join(parts[:length])][0], parts[length:]
                 break

@@ -6,6 +6,7 @@ Owns names, units, defaults and their reasons. The command line wins over the en
     settings = load(UpSettings, config=None, api_port=8080)
 """
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -17,6 +18,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from playbooks.yaml_text import MAX_CHARACTERS, Place, Problem, parse_yaml, shown
 from segmentation.errors import FirebreakError
 
 
@@ -68,6 +70,10 @@ class ControlSettings(Settings):
     api_port: int = Field(default=8080, ge=0, le=65535, description="Port of the API.")
     log_group: int | None = Field(default=None, description="NFLOG group that hears of what an isolation drops.")
     playbook_dir: Path | None = Field(default=None, description="Playbooks; default: the catalog that is installed.")
+    safeguards_file: Path | None = Field(
+        default=None,
+        description="YAML with what the site protects and limits; default: nothing is protected, 50 targets an hour.",
+    )
 
     @property
     def ledger(self) -> str:
@@ -94,8 +100,23 @@ class WorkerSettings(ControlSettings):
     detect_source: str = Field(default="firebreak", description="Webhook source that the detections post as.")
 
 
-class UpSettings(WorkerSettings, ServeSettings):
-    """`firebreak up`: one node with everything embedded."""
+class TargetWorkerSettings(Settings):
+    """`firebreak worker --role aws|kubernetes`: the credentials of one platform, and nothing else."""
+
+    clusters: dict[str, str] = Field(
+        default_factory=dict,
+        description="Clusters by name, each with its kubeconfig; an empty path: the service account of this pod.",
+    )
+    aws_endpoint_url: str = Field(default="", description="Another AWS than the real one; empty: the real one.")
+    aws_role: str = Field(
+        default="arn:aws:iam::{account}:role/firebreak-containment",
+        description="Role to assume in each account; {account} stands for its number.",
+    )
+    aws_external_id: SecretStr | None = Field(default=None, description="What the roles' trust asks for.")
+
+
+class UpSettings(WorkerSettings, ServeSettings, TargetWorkerSettings):
+    """`firebreak up`: one node with everything embedded, and a worker for each platform that is named."""
 
     temporal_port: int = Field(default=7233, ge=1, le=65535, description="Port of the embedded Temporal.")
     siem_port: int = Field(default=0, ge=0, le=65535, description="Port of the embedded SIEM; 0: none is started.")
@@ -113,7 +134,16 @@ class AgentSettings(Settings):
     denials_file: Path | None = Field(default=None, description="JSON lines of denied packets, as ulogd writes them.")
 
 
+class ClientSettings(Settings):
+    """Where the API is and who asks; the state directory for what is done on the node itself."""
+
+    url: str = Field(default="http://127.0.0.1:8080", description="Address of the API.")
+    token: SecretStr | None = Field(default=None, description="Bearer token; made by `firebreak token create`.")
+
+
 T = TypeVar("T", bound=Settings)
+# One file may serve every process of a site: each takes what is its own, and what is nobody's is a slip.
+KNOWN = sorted({name for kind in (UpSettings, AgentSettings, ClientSettings) for name in kind.model_fields})
 
 
 def load(kind: type[T], config: Path | None = None, **given: Any) -> T:
@@ -122,8 +152,8 @@ def load(kind: type[T], config: Path | None = None, **given: Any) -> T:
     Raises:
         SettingsInvalid: with every setting that is wrong, what was expected and where it can be set.
     """
-    if config is not None and not config.is_file():
-        raise SettingsInvalid(f"There is no file {config}.", hint="Name an existing YAML file with --config.")
+    if config is not None:
+        check_file(config)
     chosen = type(
         kind.__name__,
         (kind,),
@@ -137,3 +167,34 @@ def load(kind: type[T], config: Path | None = None, **given: Any) -> T:
             f"Settings of {kind.__name__}: {wrong}", hint="Set them by FIREBREAK_<NAME>, .env or --config."
         ) from error
     return loaded
+
+
+def check_file(config: Path) -> None:
+    """Refuse a file that can't be read as YAML, or holds what no process knows.
+
+    Raises:
+        SettingsInvalid: with each line, what was expected and the nearest known setting.
+    """
+    if not config.is_file():
+        raise SettingsInvalid(f"There is no file {config}.", hint="Name an existing YAML file with --config.")
+    try:
+        text = config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"{config} can't be read: {error}.", hint="Settings are YAML in UTF-8.") from error
+    if not any(line.partition("#")[0].strip() for line in text[:MAX_CHARACTERS].splitlines()):
+        return
+    parsed = parse_yaml(text, str(config))
+    wrong = parsed.problems or [
+        _unknown(str(config), parsed.keys[path], path)
+        for path in parsed.keys
+        if len(path) == 1 and path[0] not in KNOWN
+    ]
+    if wrong:
+        lines = "\n".join(problem.line for problem in sorted(wrong, key=lambda problem: problem.place))
+        raise SettingsInvalid(lines, hint="Settings are named as in FIREBREAK_<NAME>, in small letters.")
+
+
+def _unknown(source: str, place: Place, path: tuple[str | int, ...]) -> Problem:
+    near = get_close_matches(str(path[-1]).lower().removeprefix("firebreak_"), KNOWN, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else ""
+    return Problem(source, place, path, "a setting", f"the unknown key {shown(path[-1])}", hint)

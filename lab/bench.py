@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import cast
+from lab.bench_platforms import PlatformBench, PlatformFigures
 from lab.control import ControlPlane
 from lab.errors import LabError
 from lab.floor import measure_floor
 from lab.hops import HOPS, hops_ms
 from lab.network import Lab
+from lab.platforms import Platforms
 from lab.prober import Prober
 from lab.waiting import wait_until
 from lab.webhook import Sender
@@ -33,11 +35,16 @@ PLAYBOOK = """\
 name: bench
 title: Contain at once, collect, release
 match: {rules: ["Bench*"]}
-contain: {lease: {ttl_seconds: 60, ends: open}}
+contain: {lease: {ttl_seconds: 60, ends: open}, max_targets: 10}
 forensics: {capture_seconds: 1, budget_seconds: 5, collect: [sockets]}
 remediate: {action: none}
 release: {when: decision}
 """
+
+
+# More than a site would ever allow: it is the machine that is measured.
+SAFEGUARDS = "limits: {per_hour: 100000}\n"
+PLATFORM_ROUNDS = 7
 
 
 class BenchResult(Frozen):
@@ -54,6 +61,8 @@ class BenchResult(Frozen):
     packets_dropped: int
     samples_ms: tuple[float, ...]
     floor_samples_ms: tuple[float, ...]
+    kubernetes: PlatformFigures
+    aws: PlatformFigures
 
 
 def run_bench(directory: Path, *, incidents: int) -> int:
@@ -62,8 +71,12 @@ def run_bench(directory: Path, *, incidents: int) -> int:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     console = Console()
-    with Lab.create("fbbench", state_dir=directory / "hosts") as lab, console.status("building the lab") as status:
-        result = Bench(lab, directory, status.update).run(incidents)
+    with (
+        console.status("building the lab") as status,
+        Lab.create("fbbench", state_dir=directory / "hosts") as lab,
+        Platforms(directory / "platforms") as platforms,
+    ):
+        result = Bench(lab, platforms, directory, status.update).run(incidents)
     (directory / "bench.json").write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     show(console, result)
     return 0 if result.within_target else 1
@@ -72,13 +85,19 @@ def run_bench(directory: Path, *, incidents: int) -> int:
 class Bench:
     """Many incidents in one lab."""
 
-    def __init__(self, lab: Lab, directory: Path, tell: Any) -> None:
-        self._lab, self._directory, self._tell = lab, directory, tell
+    def __init__(self, lab: Lab, platforms: Platforms, directory: Path, tell: Any) -> None:
+        self._lab, self._platforms, self._directory, self._tell = lab, platforms, directory, tell
         playbooks = directory / "playbooks"
         playbooks.mkdir()
         (playbooks / "bench.yaml").write_text(PLAYBOOK, encoding="utf-8")
         self._control = ControlPlane(lab, directory / "control")
-        self._environment = {"FIREBREAK_PLAYBOOK_DIR": str(playbooks)}
+        safeguards = directory / "safeguards.yaml"
+        safeguards.write_text(SAFEGUARDS, encoding="utf-8")
+        self._environment = {
+            "FIREBREAK_PLAYBOOK_DIR": str(playbooks),
+            "FIREBREAK_SAFEGUARDS_FILE": str(safeguards),
+            **platforms.environment,
+        }
         self._packets = self._dropped = 0
 
     def run(self, incidents: int) -> BenchResult:
@@ -94,7 +113,12 @@ class Bench:
             floor = self._floor(10)
             samples, hops = self._measure(prober, api, incidents)
             floor += self._floor(10)
-        return _result(samples, hops, floor, self._packets, self._dropped)
+            platforms = PlatformBench(self._platforms, self._sender, api, self._await)
+            self._tell("pods: one, and ten of one incident")
+            pods = platforms.pods(PLATFORM_ROUNDS)
+            self._tell("instances: one, and ten of one incident")
+            instances = platforms.instances(PLATFORM_ROUNDS)
+        return _result(samples, hops, floor, (self._packets, self._dropped), (pods, instances))
 
     def _floor(self, count: int) -> list[float]:
         self._tell(f"measuring the durable floor, {count} times")
@@ -147,7 +171,11 @@ class Bench:
 
 
 def _result(
-    samples: list[float], hops: list[dict[str, float]], floor: list[float], packets: int, dropped: int
+    samples: list[float],
+    hops: list[dict[str, float]],
+    floor: list[float],
+    packets: tuple[int, int],
+    platforms: tuple[PlatformFigures, PlatformFigures],
 ) -> BenchResult:
     ratio = median(samples) / median(floor)
     return BenchResult(
@@ -158,8 +186,10 @@ def _result(
         ratio=ratio,
         within_target=ratio <= TARGET_RATIO,
         hops_ms={name: median(h[name] for h in hops) for name in HOPS},
-        packets_before_the_cut=packets,
-        packets_dropped=dropped,
+        packets_before_the_cut=packets[0],
+        packets_dropped=packets[1],
+        kubernetes=platforms[0],
+        aws=platforms[1],
         samples_ms=tuple(samples),
         floor_samples_ms=tuple(floor),
     )
@@ -187,4 +217,21 @@ def show(console: Console, result: BenchResult) -> None:
     console.print(
         f"flight recorder: {result.packets_before_the_cut} packets in evidence, {result.packets_dropped} dropped",
     )
+    show_platforms(console, result)
     console.print(json.dumps({"ratio": round(result.ratio, 3)}))
+
+
+def show_platforms(console: Console, result: BenchResult) -> None:
+    """One and ten targets of each platform, beside the host."""
+    table = Table(title="Time to contain by platform (medians)")
+    for column in ("target", "effect", "one, ms", "ten of one incident, ms", "ratio"):
+        table.add_column(column, justify="left" if column in ("target", "effect") else "right")
+    table.add_row("host", "first packet blocked", f"{result.time_to_contain_ms:.1f}", "", "")
+    effects = {
+        "pod": ("a watch shows it", result.kubernetes),
+        "EC2 instance": ("every interface read back", result.aws),
+    }
+    for name, (effect, figures) in effects.items():
+        times = f"{figures.time_to_contain_ms:.1f}", f"{figures.ten_targets_ms:.1f}", f"{figures.ratio_of_ten:.2f}"
+        table.add_row(name, effect, *times)
+    console.print(table)

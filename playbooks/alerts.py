@@ -15,6 +15,8 @@ from pydantic import AwareDatetime, Field, IPvAnyAddress, StringConstraints
 from playbooks.canonical import digest
 from segmentation.workloads import Frozen
 
+# The rule of what a person asks for; a playbook answers it like any other.
+REQUESTED = "Containment requested"
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -64,6 +66,38 @@ class Threat(Frozen):
     technique: tuple[Technique, ...] = ()
 
 
+class Named(Frozen):
+    """ECS objects that have a name."""
+
+    name: Short | None = None
+
+
+class Identified(Frozen):
+    """ECS objects that have an id."""
+
+    id: Short | None = None
+
+
+class Orchestrator(Frozen):
+    """ECS `orchestrator.*`: the pod that the alert is about."""
+
+    cluster: Named = Named()
+    namespace: Short | None = None
+    resource: Named = Named()
+
+
+class Cloud(Frozen):
+    """ECS `cloud.*`: the instance that the alert is about."""
+
+    account: Identified = Identified()
+    region: Short | None = None
+    instance: Identified = Identified()
+
+
+def _is_nothing(found: object) -> bool:
+    return found in (Orchestrator(), Cloud(), ())
+
+
 class Alert(Frozen):
     """A normalised alert. Immutable."""
 
@@ -73,6 +107,12 @@ class Alert(Frozen):
     source: Endpoint = Endpoint()
     destination: Endpoint = Endpoint()
     threat: Threat = Threat()
+    # Left out where they say nothing, so that what was recorded before there were any still reads the same.
+    orchestrator: Orchestrator = Field(default=Orchestrator(), exclude_if=_is_nothing)
+    cloud: Cloud = Field(default=Cloud(), exclude_if=_is_nothing)
+    targets: Annotated[tuple[Short, ...], Field(max_length=100)] = Field(
+        default=(), exclude_if=_is_nothing, description="`firebreak.targets`: references of everything to contain."
+    )
     message: Text | None = None
     labels: Annotated[dict[Short, Short], Field(max_length=64)] = Field(default_factory=dict)
     evidence_ids: Annotated[tuple[Short, ...], Field(max_length=256)] = Field(
@@ -82,18 +122,15 @@ class Alert(Frozen):
     @property
     def fingerprint(self) -> str:
         """Hash of what is alerted, leaving out when, how severe and which documents prove it."""
-        return digest(
-            {
-                "rule": self.rule.model_dump(mode="json"),
-                "host": self.host.model_dump(mode="json"),
-                "source": self.source.model_dump(mode="json", exclude={"port"}),
-                "destination": self.destination.model_dump(mode="json"),
-            }
-        )
+        whom = {"host", "orchestrator", "cloud", "targets"}
+        about = self.model_dump(mode="json", include={"rule", "destination", *whom})
+        return digest(about | {"source": self.source.model_dump(mode="json", exclude={"port"})})
 
     @property
     def correlation_key(self) -> str:
-        """What ties alerts to one incident: the host they accuse, or the source address, or the rule."""
+        """What ties alerts to one incident: whom they accuse, or the source address, or the rule."""
+        if self.targets:
+            return f"targets:{digest(sorted(self.targets))}"
         if self.host.id or self.host.name:
             return f"host:{(self.host.id or self.host.name or '').lower()}"
         if self.source.ip or self.host.ip:

@@ -20,8 +20,10 @@ from segmentation.workloads import Frozen, Name
 # Stand for what is known only when a setting is written. A platform writes the time, and reads any time back as this.
 APPLIED_AT = "@applied-at"
 LEASE_UNTIL = "@lease-until"
+# What a platform reads where the lease's end has passed: our value is still there, and has no force any more.
+LEASE_LAPSED = "@lease-lapsed"
 
-Standing = Literal["before", "after", "via", "drift"]
+Standing = Literal["before", "after", "via", "lapsed", "drift"]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 
 
@@ -127,9 +129,33 @@ class PlatformChange(Frozen):
 
 
 def standing(setting: Setting, current: JsonValue) -> Standing:
-    """Where a setting stands now; `drift` where somebody else has set it to something that is neither."""
+    """Where a setting stands now; `drift` where somebody else has set it to something that is neither.
+
+    `lapsed`: as we set it, but the lease's end that it carries has passed, so that it has no force any more.
+    """
     if current == setting.after:
         return "after"
     if current == setting.before:
         return "before"
+    if setting.dated and current == _lapsed(setting.after):
+        return "lapsed"
     return "via" if setting.via is not None and current == setting.via else "drift"
+
+
+def _lapsed(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _lapsed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_lapsed(inner) for inner in value]
+    return LEASE_LAPSED if value == LEASE_UNTIL else value
+
+
+def replanned(earlier: PlatformChange, later: PlatformChange) -> PlatformChange:
+    """A new plan of a target on which parts of an earlier plan stand: those keep what was there before them.
+
+    A setting of the earlier plan that the later one does not name stands already. One that both name is where somebody
+    else has been: what is there now is what will be restored.
+    """
+    newer = {setting.place: setting for setting in later.settings}
+    kept = tuple(newer.pop(setting.place, setting) for setting in earlier.settings)
+    return later.model_copy(update={"settings": (*kept, *newer.values())})

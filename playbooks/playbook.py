@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints
 from playbooks.alerts import Alert
 from playbooks.gates import GateSpec
 from playbooks.isolation_modes import ISOLATE_ALL, ModeSpec
+from playbooks.platform_intent import AwsSpec, KubernetesSpec
 from segmentation.workloads import Frozen, Name
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -43,6 +44,14 @@ class ContainSpec(Frozen):
         default=ISOLATE_ALL,
         exclude_if=lambda mode: mode == ISOLATE_ALL,
         description="What is cut of a host: `isolate-all`, or what a narrower kind names.",
+    )
+    kubernetes: KubernetesSpec = Field(
+        default=KubernetesSpec(),
+        exclude_if=lambda spec: spec == KubernetesSpec(),
+        description="How targets in a cluster are contained.",
+    )
+    aws: AwsSpec = Field(
+        default=AwsSpec(), exclude_if=lambda spec: spec == AwsSpec(), description="How targets in AWS are contained."
     )
     lease: LeaseSpec = LeaseSpec()
     gate: GateSpec | None = Field(default=None, description="None: contain at once, then tell people.")

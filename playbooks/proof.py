@@ -16,6 +16,11 @@ from segmentation.workloads import Frozen, Name
 Aspect = Literal["new", "established", "ipv6", "lifeline", "bystander"]
 Result = Literal["cut", "open", "unknown"]
 Verdict = Literal["effective", "partial", "unproven"]
+Configuration = Literal["stands", "differs", "unknown"]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Measurement(Frozen):
@@ -47,6 +52,9 @@ class Proof(Frozen):
     bystanders: Result = "unknown"
     measurements: tuple[Measurement, ...] = ()
     reasons: tuple[str, ...] = Field(default=(), description="Why it is not more than it is.")
+    configuration: Configuration | None = Field(
+        default=None, exclude_if=_is_none, description="Of a platform: whether what was set reads back as set."
+    )
 
 
 def conclude(measurements: tuple[Measurement, ...]) -> Proof:
@@ -70,6 +78,16 @@ def conclude(measurements: tuple[Measurement, ...]) -> Proof:
         measurements=measurements,
         reasons=tuple(reasons),
     )
+
+
+def conclude_configured(configuration: Configuration, differing: tuple[str, ...]) -> Proof:
+    """The verdict where nobody could measure: what reads back as set may still let traffic pass."""
+    said = {
+        "stands": ("every setting reads back as set", "nobody measured its effect from outside"),
+        "differs": differing,
+        "unknown": ("its settings could not be read back", *differing),
+    }
+    return Proof(verdict="unproven", configuration=configuration, reasons=said[configuration])
 
 
 def _bystanders(measurements: tuple[Measurement, ...]) -> Result:

@@ -110,6 +110,7 @@ class Inventory(Frozen):
         found = {ip_address(address) for address in addresses}
         return tuple(w for w in self.workloads if found & set(w.addresses))
 
-    def peers_of(self, target: Workload) -> tuple[Workload, ...]:
-        """Other hosts with an agent: the witnesses of a containment."""
-        return tuple(w for w in self.workloads if w.kind == "host" and w.workload_id != target.workload_id)
+    def witnesses_of(self, targets: Iterable[Workload]) -> tuple[Workload, ...]:
+        """The hosts with an agent that none of the targets is: who may say what became of them."""
+        contained = {target.workload_id for target in targets}
+        return tuple(w for w in self.workloads if w.kind == "host" and w.workload_id not in contained)

@@ -2,48 +2,47 @@
 
 observe -> plan -> gate -> apply -> verify -> lease -> release. On the incident's fast path the first four have
 happened when it starts. Never re-opens a contained target except by release, by a dead lifeline, or by the end of
-its lease.
+its lease. How a kind of target does these things is in `workflows.host_switch` and `workflows.platform_switch`.
 """
 
 import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.host import (
-        Isolated,
-        IsolateOrder,
-        Observed,
-        ObserveOrder,
-        Released,
-        ReleaseOrder,
-        Renewed,
-        RenewOrder,
-    )
+    from activities.contracts.host import Isolated
     from activities.contracts.incident import GateStatus, ReleaseRequest, TargetState, TargetStatus
-    from activities.contracts.response import ContainStart
-    from playbooks.gates import Gate
-    from playbooks.host_isolation import HostChange, plan_isolation
+    from activities.contracts.killswitch import Contained
+    from activities.contracts.response import ContainStart, Planned
+    from playbooks.host_isolation import HostObservation
 
+from workflows.choosing import switch_of
 from workflows.gates import Gatekeeper
-from workflows.orders import Orders, give, reason_of
-from workflows.proving import Prover
+from workflows.orders import Orders, reason_of
+from workflows.questions import contain_gate, drift_gate
+from workflows.stopping import stop_restraint
+from workflows.switches import LettingGo, Standing, kind_of, may_come_right
 
 RENEWALS_PER_RUN = 500
+# Between two tries of what may come right by itself: a host that is away, a cluster that nobody reaches.
+PAUSES = (timedelta(seconds=2), timedelta(seconds=10), timedelta(seconds=60))
+# What was approved is planned and asked again where somebody changed the target meanwhile, but not for ever.
+QUESTIONS = 3
 
 
 @workflow.defn
 class ContainTargetWorkflow(Gatekeeper):
-    """Contains one host and holds the lease until it is released or ends."""
+    """Contains one target and holds the lease until it is released or ends."""
 
     @workflow.init
     def __init__(self, start: ContainStart) -> None:
         super().__init__()
         self._announce = self._announce_gate
+        self._restraint = lambda: stop_restraint(start.incident_id)
         self._start = start
-        self._orders = Orders(start.incident_id)
+        self._switch = switch_of(start, Orders(start.incident_id))
         self._release: ReleaseRequest | None = None
         self._renewals = start.renewals
         self._status = start.status or TargetStatus(
@@ -53,96 +52,114 @@ class ContainTargetWorkflow(Gatekeeper):
     @workflow.run
     async def run(self, start: ContainStart) -> TargetStatus:
         """Contain, prove, hold, release; returns where it ended."""
-        isolated = start.isolated or await self._apply()
-        if isolated is None:
+        standing = start.isolated or start.contained or await self._apply()
+        if standing is None:
             return self._status
-        if isolated.rolled_back:
-            await self._become("rolled-back", reason=f"the lifeline was dead: {isolated.detail}")
+        if isinstance(standing, Isolated) and standing.rolled_back:
+            await self._become("rolled-back", reason=f"the lifeline was dead: {standing.detail}")
             return self._status
         if start.status is None:
-            await self._take_over(isolated)
-        await self._hold_and_let_go(isolated)
+            await self._take_over(standing)
+        await self._hold_and_let_go(standing)
         return self._status
 
-    async def _hold_and_let_go(self, isolated: Isolated) -> None:
+    async def _hold_and_let_go(self, standing: Standing) -> None:
         """Prove it meanwhile: a witness that takes its time must not cost the lease, nor a release its hearing."""
-        proving = asyncio.create_task(self._prove() if self._start.status is None else asyncio.sleep(0))
-        while await self._hold(isolated.change, proving):
-            await proving  # what is measured while the host is let go would count against the cut
+        proving = asyncio.create_task(self._prove(standing) if self._start.status is None else asyncio.sleep(0))
+        while await self._hold(standing, proving):
+            await proving  # what is measured while the target is let go would count against the cut
             # Before the order, not after: whoever asks again while it is carried out must be heard, not forgotten.
             self._release = None
-            if await self._let_go(isolated):
+            if await self._let_go(standing):
                 return
         await proving
-        await self._become("expired", reason="the lease reached its longest duration")
+        await self._end_lease(standing)
 
     @workflow.signal
     def release(self, request: ReleaseRequest) -> None:
         """Lift the isolation; the first request counts."""
         self._release = self._release or request
 
-    async def _apply(self) -> Isolated | None:
-        try:
-            return await self._plan_and_apply()
-        except FailureError as error:
-            await self._become("failed", reason=reason_of(error))
-            return None
-
-    async def _plan_and_apply(self) -> Isolated | None:
-        start, target = self._start, self._start.target
-        order = ObserveOrder(header=self._orders.header(target))
-        observed = await give(target, "observe_host", order, Observed)
-        change = plan_isolation(observed.observation, start.intent)
-        if start.gate is not None:
-            await self._become("awaiting-decision", change=change, observation=observed.observation)
-            if await self.ask(self._gate(change)) == "denied":
-                await self._become("denied", reason="people or the deadline denied the plan")
+    async def _apply(self) -> Standing | None:
+        """Apply until it stands, is refused for good, or nobody wants it any more; no longer than it would stand."""
+        tries, until = 0, workflow.now() + timedelta(seconds=self._start.contain.lease.max_seconds)
+        while True:
+            try:
+                return await self._plan_and_apply()
+            except FailureError as error:
+                reason = reason_of(error)
+                if not may_come_right(error) or workflow.now() >= until:
+                    await self._become("failed", reason=reason)
+                    return None
+            await self._become("applying", reason=f"{reason} Trying again.")
+            if await self._release_asked(PAUSES[min(tries, len(PAUSES) - 1)].total_seconds()):
+                await self._become("failed", reason=f"given up on request; last: {reason}")
                 return None
-        await self._become("applying", change=change)
-        header = self._orders.header(target, change.plan_hash)
-        apply = IsolateOrder(header=header, intent=start.intent, change=change)
-        return await give(target, "isolate_host", apply, Isolated)
+            tries += 1
 
-    def _gate(self, change: HostChange) -> Gate:
+    async def _plan_and_apply(self) -> Standing | None:
+        """Ask where people have to be asked, and apply; None: they said no."""
         start = self._start
-        assert start.gate is not None  # noqa: S101 - asked only where there is one
-        return Gate(
-            gate_id=f"contain.{start.target.name}",
-            incident_id=start.incident_id,
-            question=start.question or f"Isolate {start.target.name}?",
-            plan_hash=change.plan_hash,
-            plan=change.summary,
-            spec=start.gate,
-            requested_by=start.requested_by,
-            opened_at=workflow.now(),
-        )
+        if start.gate is None:
+            planned = start.planned
+            if planned is None and self._switch.plans_first:
+                planned = await self._switch.plan()
+            await self._show(planned)
+            return await self._switch.apply(planned, approved=False)
+        for question in range(1, QUESTIONS + 1):
+            if (planned := await self._approved_plan(question)) is None:
+                await self._become("denied", reason=self.restrained_by or "people or the deadline denied the plan")
+                return None
+            await self._become("applying", change=planned.change)
+            try:
+                return await self._switch.apply(planned, approved=True)
+            except FailureError as error:
+                if kind_of(error) != "plan-stale" or question == QUESTIONS:
+                    raise
+        return None
 
-    async def _take_over(self, isolated: Isolated) -> None:
-        until = isolated.applied_at + timedelta(seconds=isolated.change.lease_seconds)
+    async def _approved_plan(self, question: int) -> Planned | None:
+        """A plan that people said yes to: with those of others before this began, or now; None: they said no."""
+        if question == 1 and self._start.approved:
+            return self._start.planned
+        planned = await self._switch.plan()
+        await self._show(planned, "awaiting-decision")
+        return planned if await self.ask(contain_gate(self._start, planned, question)) == "approved" else None
+
+    async def _show(self, planned: Planned | None, state: TargetState = "applying") -> None:
+        """What is planned; of a target without a plan of ours there is nothing to tell yet."""
+        if planned is None:
+            return
+        observation = planned.observation if isinstance(planned.observation, HostObservation) else None
+        await self._become(state, change=planned.change, observation=observation)
+
+    async def _take_over(self, standing: Standing) -> None:
+        until = standing.applied_at + timedelta(seconds=standing.change.lease_seconds)
         await self._become(
             "isolated",
-            change=isolated.change,
-            observation=isolated.observation,
-            applied_at=isolated.applied_at,
+            change=standing.change,
+            observation=standing.observation if isinstance(standing, Isolated) else None,
+            applied_at=standing.applied_at,
             lease_until=until,
-            reason=_shortcomings(isolated),
+            reason=_shortcomings(standing),
         )
 
-    async def _prove(self) -> None:
-        proof = await Prover(self._start, self._orders).prove(until=lambda: self._release is not None)
+    async def _prove(self, standing: Standing) -> None:
+        proof = await self._switch.prove(standing, until=lambda: self._release is not None)
         await self._become("isolated", proof=proof)
 
-    async def _hold(self, change: HostChange, proving: asyncio.Task[None]) -> bool:
+    async def _hold(self, standing: Standing, proving: asyncio.Task[None]) -> bool:
         """Renew until somebody asks for the release (True) or the lease has had its longest time (False)."""
         lease, first = self._start.contain.lease, self._renewals
-        while self._renewals < lease.max_seconds * 3 // lease.ttl_seconds:
+        last = lease.max_seconds * 3 // lease.ttl_seconds
+        while self._renewals < last:
             if await self._release_asked(lease.ttl_seconds / 3):
                 return True
             self._renewals += 1
-            await self._renew(change)
+            await self._renew(standing, is_last=self._renewals >= last)
             if self._renewals - first >= RENEWALS_PER_RUN and self._release is None:
                 await proving
-                self._continue()
+                self._continue(standing)
         # Ends closed: it holds until a person releases it, however long that takes.
         return await self._release_asked(lease.ttl_seconds if lease.ends == "open" else None)
 
@@ -153,52 +170,68 @@ class ContainTargetWorkflow(Gatekeeper):
             return False
         return True
 
-    async def _renew(self, change: HostChange) -> None:
-        target, ttl = self._start.target, self._start.contain.lease.ttl_seconds
-        order = RenewOrder(header=self._orders.header(target, change.plan_hash), change=change, lease_seconds=ttl)
+    async def _renew(self, standing: Standing, *, is_last: bool) -> None:
         try:
-            renewed = await give(target, "renew_lease", order, Renewed)
+            renewed = await self._switch.renew(standing)
         except FailureError as error:
             await self._become("isolated", reason=f"renewal failed: {reason_of(error)}{self._lapsed()}")
             return
-        drift = "" if renewed.standing else "our table was gone and has been applied again"
-        await self._become("isolated", lease_until=renewed.until, reason=drift)
+        warning = self._warning(f"{renewed.until:%Y-%m-%d %H:%M} UTC") if is_last else ""
+        reason = "; ".join(filter(None, (renewed.note, warning)))
+        await self._become("isolated", lease_until=renewed.until, reason=reason)
+
+    def _warning(self, until: str) -> str:
+        """What people have to know before the lease has had its longest time."""
+        if self._start.contain.lease.ends == "closed":
+            return "its lease has had its longest time: it holds until a person releases it"
+        return f"its lease has had its longest time and ends at {until}: contain it anew to keep it"
 
     def _lapsed(self) -> str:
         """What the clock says of a lease that can't be renewed: its dead-man asks nobody."""
         until = self._status.lease_until
-        if self._start.contain.lease.ends == "closed" or until is None or workflow.now() < until:
+        by_itself = self._switch.lets_go_by_itself and self._start.contain.lease.ends == "open"
+        if not by_itself or until is None or workflow.now() < until:
             return ""
         return f"; its lease ran out at {until:%H:%M:%S} UTC: it is no longer cut off"
 
-    def _continue(self) -> None:
-        carried = {"isolated": self._isolated_so_far(), "renewals": self._renewals, "status": self._status}
+    def _continue(self, standing: Standing) -> None:
+        carried = {
+            "isolated": standing.model_copy(update={"read_back": True}) if isinstance(standing, Isolated) else None,
+            "contained": standing if isinstance(standing, Contained) else None,
+            "planned": None,
+            "renewals": self._renewals,
+            "status": self._status,
+        }
         workflow.continue_as_new(self._start.model_copy(update=carried))
 
-    def _isolated_so_far(self) -> Isolated:
-        status = self._status
-        if status.change is None or status.observation is None or status.applied_at is None:
-            raise ApplicationError("a lease is carried over only where something is isolated", non_retryable=True)
-        return Isolated(
-            observation=status.observation, change=status.change, applied_at=status.applied_at, read_back=True
-        )
+    async def _end_lease(self, standing: Standing) -> None:
+        """What carries no end of its own is let go by us; a release that fails is tried until it is done."""
+        while not self._switch.lets_go_by_itself:
+            if await self._let_go(standing, state="expired", why="the lease reached its longest duration"):
+                return
+            await self._release_asked(PAUSES[-1].total_seconds())
+            self._release = None
+        await self._become("expired", reason="the lease reached its longest duration")
 
-    async def _let_go(self, isolated: Isolated) -> bool:
-        target = self._start.target
-        order = ReleaseOrder(
-            header=self._orders.header(target, isolated.change.plan_hash),
-            change=isolated.change,
-            observation=isolated.observation,
-        )
+    async def _let_go(self, standing: Standing, state: TargetState = "released", why: str = "") -> bool:
         try:
-            released = await give(target, "release_host", order, Released)
+            gone = await self._switch.release(standing, overwrite=False)
+            if gone.ours and await self._people_want_it_back(gone):
+                gone = await self._switch.release(standing, overwrite=True)
         except FailureError as error:
             problem = reason_of(error)
             await self._become("isolated", reason=f"release failed: {problem}", release_problem=problem)
             return False
-        gone = () if released.was_standing else ("it was no longer cut off when it was let go",)
-        await self._become("released", restored=released.restored, reason="; ".join((*gone, *released.drift)))
+        absent = "" if gone.was_standing else "it was no longer cut off when it was let go"
+        reason = "; ".join(filter(None, (why, absent, *gone.drift)))
+        await self._become(state, restored=gone.restored, reason=reason)
         return True
+
+    async def _people_want_it_back(self, gone: LettingGo) -> bool:
+        """Somebody has changed what we set: what is ours is restored, of the rest people say what becomes of it."""
+        waits = f"people decide about what somebody changed meanwhile: {'; '.join(gone.ours)}"
+        await self._become("isolated", reason=waits, release_problem=waits)
+        return await self.ask(drift_gate(self._start, gone.ours)) == "approved"
 
     async def _become(self, state: TargetState, **changes: object) -> None:
         update = {"state": state, "reason": "", "release_problem": ""} | changes
@@ -219,7 +252,9 @@ class ContainTargetWorkflow(Gatekeeper):
             workflow.logger.warning("the incident does not hear of %s: %s", name, reason_of(error))
 
 
-def _shortcomings(isolated: Isolated) -> str:
-    """What the agent says is not as it should be, though the order was carried out."""
-    unread = "" if isolated.read_back else "its rules could not be read back whole"
-    return "; ".join(filter(None, (unread, isolated.detail)))
+def _shortcomings(standing: Standing) -> str:
+    """What is said not to be as it should be, though the change was applied."""
+    if isinstance(standing, Contained):
+        return "; ".join(standing.problems)
+    unread = "" if standing.read_back else "its rules could not be read back whole"
+    return "; ".join(filter(None, (unread, standing.detail)))

@@ -1,50 +1,57 @@
 """Containing the targets of one incident: at once, after corroboration, or by people's decision.
 
-Owns the fast path, the routes, and the children that hold the leases. The incident owns the record and the stages.
+Owns the fast path and the routes. Who holds the leases is in `workflows.leases`; the incident owns the record and the
+stages.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ChildWorkflowError, FailureError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.host import Isolated, IsolateOrder
+    from activities.contracts.host import Isolated
     from activities.contracts.incident import (
         CorroborateAlert,
         Corroboration,
         IncidentStart,
-        ReleaseRequest,
         TargetStatus,
     )
-    from activities.contracts.response import ContainStart
-    from playbooks.host_isolation import IsolationIntent
-    from playbooks.isolation_modes import for_alert
+    from activities.contracts.response import ContainStart, Planned
+    from playbooks.gates import Gate, Outcome
+    from playbooks.host_isolation import HostObservation
     from playbooks.playbook import Playbook
     from playbooks.triage import Route, choose_route
     from segmentation.workloads import Workload
 
-from workflows.orders import Orders, give, reason_of
+from workflows.choosing import switch_of
+from workflows.intents import intent_of
+from workflows.leases import Leases
+from workflows.orders import Orders, reason_of
 from workflows.record import IncidentRecord
+from workflows.stopping import stop_restraint
+from workflows.switches import may_come_right
+from workflows.together import gate_of, plan_all
 
-HELD = {"isolated"}
-SETTLED = {"isolated", "denied", "rolled-back", "failed", "released", "expired"}
+Ask = Callable[[Gate], Awaitable[Outcome]]
+# Who does not answer in this time is left to a child, which goes on trying.
+FAST = timedelta(seconds=10)
 
 
 class Containments:
     """The targets of one incident."""
 
-    def __init__(self, start: IncidentStart, playbook: Playbook, record: IncidentRecord) -> None:
+    def __init__(self, start: IncidentStart, playbook: Playbook, record: IncidentRecord, ask: Ask) -> None:
+        self._ask = ask
         self._start = start
         self._playbook = playbook
         self._record = record
         self._orders = Orders(start.incident_id)
-        self._children: dict[str, workflow.ChildWorkflowHandle[Any, TargetStatus]] = {}
-        self._watching: list[asyncio.Task[None]] = []
+        self.leases = Leases(start.targets, playbook.contain.lease.ends, record)
+        self._deciding: list[asyncio.Task[None]] = []
         # True once nothing that is urgent is under way: the ledger must not compete with the cut.
         self.fast_path_done = False
 
@@ -57,27 +64,7 @@ class Containments:
         if fast:
             await urgent
         self.fast_path_done = True
-        await asyncio.gather(*(self._contain_by_route(target) for target in slow))
-
-    async def release(self, request: ReleaseRequest) -> tuple[str, ...]:
-        """Have every child let go; once all have answered, returns what could not be released and why."""
-        for status in self._record.snapshot.targets:
-            if status.state in HELD:
-                self._record.set_target(status.model_copy(update={"release_problem": ""}))
-                await self._ask_for_release(status, request)
-        await workflow.wait_condition(lambda: not any(_unanswered(t) for t in self._record.snapshot.targets))
-        failed = (t for t in self._record.snapshot.targets if t.release_problem)
-        return tuple(f"{t.workload.name} was not released: {t.release_problem}" for t in failed)
-
-    async def _ask_for_release(self, status: TargetStatus, request: ReleaseRequest) -> None:
-        try:
-            await self._children[status.workload.workload_id].signal("release", request)
-        except FailureError as error:
-            # Read again: it may have let go while we asked, and what was read before must not overwrite that.
-            now = self.status_of(status.workload)
-            if now is not None and now.state in HELD:
-                problem = _no_holder(error)
-                self._record.set_target(now.model_copy(update={"release_problem": problem}))
+        await self._contain_slowly(slow, routes)
 
     async def corroborate(self) -> bool | None:
         """Ask the SIEM once; None where it can't say."""
@@ -104,59 +91,58 @@ class Containments:
         )
         return found
 
-    @property
-    def held(self) -> bool:
-        """Whether any target is isolated."""
-        return any(t.state in HELD for t in self._record.snapshot.targets)
-
-    @property
-    def settled(self) -> bool:
-        """Whether every target has reached a state that needs nobody's order."""
-        states = {t.workload.workload_id: t.state for t in self._record.snapshot.targets}
-        return all(states.get(target.workload_id) in SETTLED for target in self._start.targets)
-
-    def status_of(self, target: Workload) -> TargetStatus | None:
-        """Where one target stands."""
-        statuses = self._record.snapshot.targets
-        return next((s for s in statuses if s.workload.workload_id == target.workload_id), None)
-
-    def _route(self, target: Workload, corroborated: bool | None) -> Route:
-        signed = self._start.alerts.first.signed
+    def _route(self, target: Workload, corroborated: bool | None, restraint: str = "") -> Route:
+        start = self._start
         return choose_route(
-            self._playbook, target, targets=len(self._start.targets), signed=signed, corroborated=corroborated
+            self._playbook,
+            target,
+            targets=len(start.targets),
+            signed=start.alerts.first.signed,
+            corroborated=corroborated,
+            restraint=restraint or start.restraints.get(target.workload_id, ""),
+            safeguards=start.safeguards,
         )
-
-    def _intent(self, target: Workload) -> IsolationIntent:
-        return IsolationIntent(
-            incident_id=self._start.incident_id,
-            host_id=target.workload_id,
-            lifeline=self._start.lifeline,
-            lease_seconds=self._playbook.contain.lease.ttl_seconds,
-            ends=self._playbook.contain.lease.ends,
-            log_group=self._start.log_group,
-            mode=for_alert(self._playbook.contain.mode, self._destination(), target.addresses),
-        )
-
-    def _destination(self) -> tuple[IPv4Address | IPv6Address, ...]:
-        """Where the alert says it went: every address of a host that is known, or it would be gone round by another."""
-        named = self._start.alerts.first.alert.destination.ip
-        known = (w.addresses for w in (*self._start.targets, *self._start.witnesses) if named in w.addresses)
-        return next(known, ()) or ((named,) if named is not None else ())
 
     async def _contain_at_once(self, target: Workload) -> None:
-        """The fast path: the order leaves with the first workflow task; a child takes the lease over."""
-        order = IsolateOrder(header=self._orders.header(target), intent=self._intent(target))
+        """The fast path: the order leaves with the first workflow task; a child takes the lease over.
+
+        Who does not answer at once is left to a child that goes on trying: the others wait for nobody.
+        """
+        start = self._contain_start(target)
+        switch, planned = switch_of(start, self._orders), None
         try:
-            isolated = await give(target, "isolate_host", order, Isolated)
+            if switch.plans_first:
+                planned = await switch.plan(FAST)
+                if await self._is_protected_after_all(target, planned):
+                    return
+            standing = await switch.apply(planned, approved=False, patience=FAST)
         except FailureError as error:
-            reason = reason_of(error)
-            self._record.set_target(TargetStatus(workload=target, state="failed", reason=reason))
-            self._record.note("target-failed", f"{target.name} could not be isolated: {reason}")
+            await self._not_at_once(start.model_copy(update={"planned": planned}), error)
             return
-        details = {"plan_hash": isolated.change.plan_hash, "applied_at": isolated.applied_at.isoformat()}
-        actor = f"agent:{target.name}"
+        details = {"plan_hash": standing.change.plan_hash, "applied_at": standing.applied_at.isoformat()}
+        actor = f"agent:{target.name}" if target.kind == "host" else f"worker:{target.queue}"
         self._record.note("isolation-applied", f"{target.name} was cut off.", actor=actor, **details)
-        await self._start_child(target, isolated=isolated)
+        field = "isolated" if isinstance(standing, Isolated) else "contained"
+        await self.leases.hold(start.model_copy(update={field: standing}))
+
+    async def _not_at_once(self, start: ContainStart, error: FailureError) -> None:
+        target, reason = start.target, reason_of(error)
+        if may_come_right(error):
+            self._record.note("target-delayed", f"{target.name} could not be isolated at once: {reason} Trying again.")
+            await self.leases.hold(start)
+            return
+        self._record.set_target(TargetStatus(workload=target, state="failed", reason=reason))
+        self._record.note("target-failed", f"{target.name} could not be isolated: {reason}")
+
+    async def _is_protected_after_all(self, target: Workload, planned: Planned) -> bool:
+        """The labels of a platform's target are known only once it was observed."""
+        labels = {} if isinstance(planned.observation, HostObservation) else planned.observation.labels
+        known = target.model_copy(update={"labels": target.labels | labels})
+        route = self._route(known, None)
+        if route.way != "people-decide":
+            return False
+        await self._ask_people(target, route)
+        return True
 
     async def _contain_by_route(self, target: Workload) -> None:
         route = self._route(target, None)
@@ -166,60 +152,67 @@ class Containments:
             if found is None:
                 why = "the SIEM could not corroborate the message"
                 route = route.model_copy(update={"way": "people-decide", "reason": why})
+            elif route.way == "at-once" and (why := await stop_restraint(self._start.incident_id)):
+                route = self._route(target, found, why)
+        await self._ask_people(target, route)
+
+    async def _contain_slowly(self, targets: list[Workload], routes: dict[str, Route]) -> None:
+        """By corroboration and by people, side by side; what one and the same gate is for is asked once."""
+        asked = [target for target in targets if routes[target.workload_id].way == "people-decide"]
+        by_gate: dict[str, list[Workload]] = {}
+        for target in asked:
+            by_gate.setdefault(str(routes[target.workload_id].gate), []).append(target)
+        together = [group for group in by_gate.values() if len(group) > 1]
+        grouped = {target.workload_id for group in together for target in group}
+        alone = [target for target in targets if target.workload_id not in grouped]
+        # Nobody waits for people here: evidence is collected while they decide.
+        decisions = (self._contain_together(group, routes[group[0].workload_id]) for group in together)
+        self._deciding.extend(asyncio.create_task(decision) for decision in decisions)
+        await asyncio.gather(*(self._contain_by_route(target) for target in alone))
+
+    async def _contain_together(self, targets: list[Workload], route: Route) -> None:
+        names = ", ".join(target.name for target in targets)
+        self._record.note("route-chosen", f"{names}: {route.way}, because {route.reason}.")
+        starts = [self._contain_start(target).model_copy(update={"gate": route.gate}) for target in targets]
+        plans, unplanned = await plan_all(starts, self._orders)
+        rest = asyncio.gather(*(self.leases.hold(start) for start in unplanned))
+        if plans and route.gate is not None:
+            for start, plan in plans:
+                waiting = TargetStatus(workload=start.target, state="awaiting-decision", change=plan.change)
+                self._record.set_target(waiting)
+            approved = await self._ask(gate_of(plans, route.gate, route.reason)) == "approved"
+            await asyncio.gather(*(self._decided(start, plan, approved=approved) for start, plan in plans))
+        await rest
+
+    async def _decided(self, start: ContainStart, plan: Planned, *, approved: bool) -> None:
+        if approved:
+            await self.leases.hold(start.model_copy(update={"planned": plan, "approved": True}))
+            return
+        reason = "people or the deadline denied the plan"
+        denied = TargetStatus(workload=start.target, state="denied", change=plan.change, reason=reason)
+        self._record.set_target(denied)
+        self._record.note("target-denied", f"{start.target.name} is denied: {reason}.")
+
+    async def _ask_people(self, target: Workload, route: Route) -> None:
         self._record.note("route-chosen", f"{target.name}: {route.way}, because {route.reason}.")
         gate = None if route.way == "at-once" else route.gate
-        await self._start_child(target, gate=gate, question=f"Isolate {target.name}? {route.reason}.")
+        question = f"Isolate {target.name}? {route.reason}."
+        await self.leases.hold(self._contain_start(target).model_copy(update={"gate": gate, "question": question}))
 
-    async def _start_child(self, target: Workload, **how: Any) -> None:
-        start = ContainStart(
+    def _contain_start(self, target: Workload) -> ContainStart:
+        targets = {other.workload_id for other in self._start.targets}
+        return ContainStart(
             incident_id=self._start.incident_id,
             target=target,
-            witnesses=tuple(w for w in self._start.witnesses if w.workload_id != target.workload_id),
-            intent=self._intent(target),
+            # Who is contained too sees nothing of the others, and would call everybody cut.
+            witnesses=tuple(w for w in self._start.witnesses if w.workload_id not in targets),
+            intent=intent_of(self._start, self._playbook, target, workflow.now()),
             contain=self._playbook.contain,
-            **how,
+            requested_by=self._requested_by,
         )
-        child_id = f"{workflow.info().workflow_id}.contain.{target.workload_id}"
-        child: workflow.ChildWorkflowHandle[Any, TargetStatus] = await workflow.start_child_workflow(
-            "ContainTargetWorkflow",
-            start,
-            id=child_id,
-            result_type=TargetStatus,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )
-        self._children[target.workload_id] = child
-        self._watching.append(asyncio.create_task(self._watch(target, child)))
 
-    async def _watch(self, target: Workload, child: workflow.ChildWorkflowHandle[Any, TargetStatus]) -> None:
-        """Hear how the child ended, also where it could not say so: nobody waits for what nobody holds."""
-        try:
-            last = await child
-        except ChildWorkflowError as error:
-            await self._outlive(target, _no_holder(error))
-            return
-        if last != self.status_of(target):
-            self._record.set_target(last)
-
-    async def _outlive(self, target: Workload, problem: str) -> None:
-        """Whoever held the lease was ended: what was applied stands until its dead-man lets go."""
-        status = self.status_of(target) or TargetStatus(workload=target, state="planned")
-        self._record.note("lease-unheld", f"{target.name}: {problem}.")
-        if status.state not in HELD:
-            if status.state not in SETTLED:
-                self._record.set_target(status.model_copy(update={"state": "failed", "reason": problem}))
-            return
-        self._record.set_target(status.model_copy(update={"reason": problem, "release_problem": problem}))
-        if self._playbook.contain.lease.ends == "closed" or status.lease_until is None:
-            return
-        await workflow.sleep(max((status.lease_until - workflow.now()).total_seconds(), 0))
-        reason = f"{problem}; its dead-man has let go"
-        self._record.set_target(status.model_copy(update={"state": "expired", "reason": reason}))
-        self._record.note("target-expired", f"{target.name} is expired: {reason}.")
-
-
-def _no_holder(error: FailureError) -> str:
-    return f"its lease has no holder: {reason_of(error)}"
-
-
-def _unanswered(status: TargetStatus) -> bool:
-    return status.state in HELD and not status.release_problem
+    @property
+    def _requested_by(self) -> str:
+        """The person who asked for it, who never decides on it; else the workflow."""
+        source = self._start.alerts.first.source
+        return source if source.startswith("user:") else "workflow"

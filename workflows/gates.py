@@ -1,13 +1,14 @@
 """Gates inside a workflow: asking people, and taking their decisions as Updates.
 
-Owns the Update `decide` and its validator; the rules themselves are in `playbooks.gates`. A refused decision
-leaves no trace in history, an accepted one is part of it.
+Owns the Update `decide` and its validator, and what is done at a deadline: deny, proceed, or ask others. The rules
+themselves are in `playbooks.gates`. A refused decision leaves no trace in history, an accepted one is part of it.
 
     class ContainTargetWorkflow(Gatekeeper): ...
     outcome = await self.ask(gate)
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import NoReturn
 
 from temporalio import workflow
@@ -15,33 +16,69 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.incident import DecisionRequest, GateStatus
-    from playbooks.gates import DecisionRefused, Gate, Outcome, check_decision, outcome
+    from playbooks.gates import (
+        DecisionRefused,
+        Gate,
+        Outcome,
+        approved_by_silence,
+        check_decision,
+        closed_to_silence,
+        escalated,
+        outcome,
+    )
 
 
 class Gatekeeper:
-    """Base of workflows that ask people. `_announce` tells the incident of every change of a gate."""
+    """Base of workflows that ask people.
+
+    `_announce` tells the incident of every change of a gate. `_restraint` is asked before silence opens a gate: why it
+    must not, or nothing; None asks nobody.
+    """
 
     def __init__(self) -> None:
         self._gates: dict[str, Gate] = {}
         self._announce: Callable[[GateStatus], Awaitable[None]] | None = None
+        self._restraint: Callable[[], Awaitable[str]] | None = None
+        self.restrained_by = ""
 
     async def ask(self, gate: Gate) -> Outcome:
-        """Open a gate and wait for its outcome: by quorum, by denial, or by its deadline."""
+        """Open a gate and wait for its outcome: by quorum, by denial, or by its deadline; others may be asked then."""
+        await self._open(gate)
+        await self._decided(gate.gate_id)
+        if higher := escalated(self._gates[gate.gate_id], self._moment(gate.gate_id)):
+            await self._open(higher)
+            await self._decided(gate.gate_id)
+        await self._heed_restraint(gate.gate_id)
+        moment = self._moment(gate.gate_id)
+        await self._tell(gate.gate_id, moment)
+        return outcome(self._gates[gate.gate_id], moment) or "denied"
+
+    async def _open(self, gate: Gate) -> None:
         self._gates[gate.gate_id] = gate
         await self._tell(gate.gate_id)
-        remaining = gate.deadline - workflow.now()
+
+    async def _decided(self, gate_id: str) -> None:
+        remaining = self._gates[gate_id].deadline - workflow.now()
         try:
             await workflow.wait_condition(
-                lambda: outcome(self._gates[gate.gate_id], workflow.now()) is not None,
+                lambda: outcome(self._gates[gate_id], workflow.now()) is not None,
                 timeout=max(remaining.total_seconds(), 0.001),
             )
         except TimeoutError:
-            workflow.logger.info("gate %s reached its deadline", gate.gate_id)
-        # The timer may fire a hair before the deadline by the workflow's clock.
-        decided = outcome(self._gates[gate.gate_id], max(workflow.now(), gate.opened_at))
-        decided = decided or outcome(self._gates[gate.gate_id], gate.deadline)
-        await self._tell(gate.gate_id)
-        return decided or "denied"
+            workflow.logger.info("gate %s reached its deadline", gate_id)
+
+    def _moment(self, gate_id: str) -> datetime:
+        """The time by which a gate that was waited for is judged: the timer may fire a hair before its deadline."""
+        gate, now = self._gates[gate_id], workflow.now()
+        return now if outcome(gate, now) is not None else max(now, gate.deadline)
+
+    async def _heed_restraint(self, gate_id: str) -> None:
+        gate = self._gates[gate_id]
+        if self._restraint is None or not approved_by_silence(gate, self._moment(gate_id)):
+            return
+        self.restrained_by = await self._restraint()
+        if self.restrained_by:
+            self._gates[gate_id] = closed_to_silence(gate)
 
     @workflow.update
     async def decide(self, request: DecisionRequest) -> GateStatus:
@@ -65,10 +102,10 @@ class Gatekeeper:
             f"There is no gate {gate_id} on this incident.", hint=f"Open gates: {', '.join(self._gates) or 'none'}."
         )
 
-    def _gate_status(self, gate_id: str) -> GateStatus:
-        gate = self._gates[gate_id]
-        return GateStatus(gate=gate, workflow_id=workflow.info().workflow_id, outcome=outcome(gate, workflow.now()))
+    def _gate_status(self, gate_id: str, at: datetime | None = None) -> GateStatus:
+        gate, workflow_id = self._gates[gate_id], workflow.info().workflow_id
+        return GateStatus(gate=gate, workflow_id=workflow_id, outcome=outcome(gate, at or workflow.now()))
 
-    async def _tell(self, gate_id: str) -> None:
+    async def _tell(self, gate_id: str, at: datetime | None = None) -> None:
         if self._announce is not None:
-            await self._announce(self._gate_status(gate_id))
+            await self._announce(self._gate_status(gate_id, at))

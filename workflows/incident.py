@@ -10,13 +10,11 @@ first task does not need is time in which an intruder still talks.
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.host import ProcessRef
     from activities.contracts.incident import (
         AlertBatch,
         CloseRequest,
@@ -27,32 +25,37 @@ with workflow.unsafe.imports_passed_through():
         Report,
         TargetStatus,
     )
-    from activities.contracts.response import CollectResult, CollectStart, RemediateResult, RemediateStart
     from playbooks.playbook import Playbook
-    from segmentation.workloads import Workload
 
+from workflows.aftermath import Aftermath
 from workflows.containment import Containments
+from workflows.gates import Gatekeeper
 from workflows.orders import reason_of
 from workflows.record import IncidentRecord
+from workflows.stopping import stop_restraint
 
 # How long recording waits for the first order to be carried out.
 FAST_PATH = timedelta(milliseconds=500)
 
 
 @workflow.defn
-class IncidentWorkflow:
+class IncidentWorkflow(Gatekeeper):
     """One incident."""
 
     @workflow.init
     def __init__(self, start: IncidentStart) -> None:
+        super().__init__()
+        self._announce = self._announce_gate
+        self._restraint = lambda: stop_restraint(start.incident_id)
         self._start = start
         self._record = IncidentRecord(start)
         self._counted_to = max(start.alerts.ids)
         self._close: CloseRequest | None = None
-        self._intruders: dict[str, tuple[ProcessRef, ...]] = {}
         self._repaired = False
         answered = start.playbook is not None and bool(start.targets)
-        self._containments = Containments(start, start.playbook, self._record) if answered and start.playbook else None
+        self._containments = None
+        if answered and start.playbook is not None:
+            self._containments = Containments(start, start.playbook, self._record, self.ask)
 
     @workflow.run
     async def run(self, start: IncidentStart) -> IncidentSnapshot:
@@ -106,14 +109,16 @@ class IncidentWorkflow:
         """Lift the isolation of every target; returns when each is released or has failed to be."""
         self._record.note("release-requested", request.reason, actor=request.actor)
         if self._containments is not None:
-            problems = await self._containments.release(request)
+            problems = await self._containments.leases.release(request)
             if problems:
-                raise ApplicationError("; ".join(problems), "Look at its agent, then ask again.", type="release-failed")
+                raise ApplicationError(
+                    "; ".join(problems), "Look at the target and who acts on it, then ask again.", type="release-failed"
+                )
         return self._record.snapshot
 
     @release.validator
-    def _check_release(self, request: ReleaseRequest) -> None:  # noqa: ARG002 - a validator takes what its update takes
-        if self._containments is None or not self._containments.held:
+    def _check_release(self, request: ReleaseRequest) -> None:
+        if self._containments is None or not self._containments.leases.releasable(request):
             raise ApplicationError(
                 f"Nothing of incident {self._start.incident_id} is isolated.",
                 "Look at its targets.",
@@ -143,9 +148,13 @@ class IncidentWorkflow:
         """The incident as it stands."""
         return self._record.snapshot
 
+    async def _announce_gate(self, status: GateStatus) -> None:
+        self._record.gate_changed(status)
+
     async def _respond(self, playbook: Playbook, containments: Containments) -> None:
-        await self._collect(playbook, containments)
-        await self._remediate(playbook)
+        aftermath = Aftermath(self._start, playbook, containments, self._record)
+        await aftermath.collect()
+        self._repaired = await aftermath.remediate()
         await self._release_targets(playbook, containments)
         await self._learn()
 
@@ -159,74 +168,16 @@ class IncidentWorkflow:
         self._record.note("triaged", f"Targets: {names}. Playbook: {playbook.name}.")
         self._record.enter("contain")
 
-    async def _collect(self, playbook: Playbook, containments: Containments) -> None:
-        """Evidence of every target, side by side; one that fails costs nobody else's."""
-        self._record.enter("forensics", "evidence collection")
-        tasks: list[Any] = [self._collect_from(playbook, containments, t) for t in self._start.targets]
-        if self._record.snapshot.corroborated is None:
-            tasks.append(containments.corroborate())
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for problem in (r for r in results if isinstance(r, BaseException)):
-            self._record.note("forensics-failed", f"A collection failed: {reason_of(problem)}")
-        collected = [r for r in results if isinstance(r, CollectResult)]
-        items = tuple(item for result in collected for item in result.items)
-        intruders = tuple(p for result in collected for p in result.intruders)
-        self._record.update(evidence=items, intruders=intruders, waiting_for="")
-        self._record.note("evidence-collected", f"{len(items)} items collected.", items=len(items))
-        for words in (p for result in collected for p in result.problems):
-            self._record.note("forensics-problem", words)
-
-    async def _collect_from(self, playbook: Playbook, containments: Containments, target: Workload) -> CollectResult:
-        destination, status = self._start.alerts.first.alert.destination, containments.status_of(target)
-        collect = CollectStart(
-            incident_id=self._start.incident_id,
-            target=target,
-            forensics=playbook.forensics,
-            accused=(destination.ip,) if destination.ip else (),
-            accused_ports=(destination.port,) if destination.port else (),
-            containment_state=status.state if status else "under way",
-            plan_hash=status.change.plan_hash if status and status.change else None,
-        )
-        child_id = f"{workflow.info().workflow_id}.collect.{target.workload_id}"
-        collected: CollectResult = await workflow.execute_child_workflow(
-            "CollectEvidenceWorkflow", collect, id=child_id, result_type=CollectResult
-        )
-        self._intruders[target.workload_id] = collected.intruders
-        return collected
-
-    async def _remediate(self, playbook: Playbook) -> None:
-        if playbook.remediate.action == "none":
-            return
-        self._record.enter("remediate")
-        self._repaired = True
-        for target in self._start.targets:
-            remediate = RemediateStart(
-                incident_id=self._start.incident_id,
-                target=target,
-                remediate=playbook.remediate,
-                intruders=self._intruders.get(target.workload_id, ()),
-            )
-            child_id = f"{workflow.info().workflow_id}.remediate.{target.workload_id}"
-            try:
-                result: RemediateResult = await workflow.execute_child_workflow(
-                    "RemediateWorkflow", remediate, id=child_id, result_type=RemediateResult
-                )
-            except ChildWorkflowError as error:
-                result = RemediateResult(state="failed", summary=reason_of(error))
-            self._repaired = self._repaired and result.state == "done"
-            self._record.update(remediation=f"{result.state}: {result.summary}", waiting_for="")
-            self._record.note(f"remediation-{result.state}", result.summary, confirmed=result.confirmed)
-
     async def _release_targets(self, playbook: Playbook, containments: Containments) -> None:
         self._record.enter("release", "containment to settle")
-        await workflow.wait_condition(lambda: containments.settled)
-        if not containments.held:
+        await workflow.wait_condition(lambda: containments.leases.settled)
+        if not containments.leases.held:
             return
         if playbook.release.when == "remediated" and self._repaired:
-            await containments.release(ReleaseRequest(actor="playbook", reason="remediation is confirmed"))
-        if containments.held:
+            await containments.leases.release(ReleaseRequest(actor="playbook", reason="remediation is confirmed"))
+        if containments.leases.held:
             self._record.update(waiting_for="release by a person")
-        await workflow.wait_condition(lambda: not containments.held)
+        await workflow.wait_condition(lambda: not containments.leases.held)
 
     async def _learn(self) -> None:
         self._record.enter("learn", "the report")

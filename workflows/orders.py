@@ -10,6 +10,7 @@ from typing import TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
@@ -82,4 +83,6 @@ def reason_of(error: BaseException) -> str:
     """What the activity said when it failed, without what Temporal says about it and without its own causes."""
     while error.__cause__ is not None and not isinstance(error, ApplicationError):
         error = error.__cause__
+    if isinstance(error, TemporalTimeoutError):
+        return "Nobody answered in time."
     return error.message if isinstance(error, ApplicationError) else str(error) or type(error).__name__

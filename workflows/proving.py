@@ -2,7 +2,7 @@
 
 Owns whom to ask and whose answer counts for what. The verdict drawn from the answers is in `playbooks.proof`.
 
-    proof = await Prover(start, orders).prove(until=lambda: released)
+    proof = await Prover(start, intent, orders).prove(until=lambda: released)
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from temporalio.exceptions import FailureError
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.host import LifelineOrder, Probed, ProbeOrder, ProbeTarget
     from activities.contracts.response import ContainStart
+    from playbooks.host_isolation import IsolationIntent
     from playbooks.isolation_modes import IsolateAll, Mode, Session, cuts, silences
     from playbooks.proof import Measurement, Proof, conclude
     from segmentation.workloads import Workload
@@ -46,8 +47,9 @@ class View:
 class Prover:
     """Asks the witnesses of one containment."""
 
-    def __init__(self, start: ContainStart, orders: Orders) -> None:
+    def __init__(self, start: ContainStart, intent: IsolationIntent, orders: Orders) -> None:
         self._start = start
+        self._intent = intent
         self._orders = orders
 
     async def prove(self, until: Callable[[], bool]) -> Proof:
@@ -77,7 +79,7 @@ class Prover:
             header=self._orders.header(witness),
             subject=view.cut or view.stays,
             bystanders=(*controls, *view.stays) if view.cut else controls,
-            lifeline=start.intent.lifeline,
+            lifeline=self._intent.lifeline,
         )
         try:
             probed = await give(witness, "probe_peers", order, Probed, seconds=10, patience=PATIENCE)
@@ -88,11 +90,11 @@ class Prover:
 
     def _view(self, witness: Workload) -> View:
         """All of the target, or what a narrower mode cuts of it as this witness can tell."""
-        return view_of(self._start.intent.mode, self._start.target, witness)
+        return view_of(self._intent.mode, self._start.target, witness)
 
     async def _ask_lifeline(self) -> tuple[Measurement, ...]:
         target = self._start.target
-        order = LifelineOrder(header=self._orders.header(target), intent=self._start.intent)
+        order = LifelineOrder(header=self._orders.header(target), intent=self._intent)
         try:
             probed = await give(target, "probe_lifeline", order, Probed, seconds=10, patience=PATIENCE)
         except FailureError as error:

@@ -48,7 +48,10 @@ class IsolateOrder(Order):
 
 
 class Isolated(Testimony):
-    """What isolate_host did. `rolled_back`: the lifeline was dead afterwards, so it lifted the change."""
+    """What isolate_host did. `rolled_back`: the lifeline was dead afterwards, so it lifted the change.
+
+    `already_standing`: an earlier order of the incident had applied it; `observation` and `applied_at` are that order's.
+    """
 
     observation: HostObservation
     change: HostChange
@@ -68,6 +71,23 @@ class Isolated(Testimony):
         description="Milliseconds from the start of the activity to the end of each step.",
     )
     detail: str = ""
+    lease_until: datetime | None = Field(default=None, description="When the dead-man lets go if nobody renews.")
+
+
+class DryRunOrder(Order):
+    """dry_run_host: have nftables check the very batch of a change; nothing is changed."""
+
+    change: HostChange
+
+
+class DryRun(Testimony):
+    """What dry_run_host heard."""
+
+    at: datetime
+    refusals: tuple[str, ...] = Field(default=(), description="What nft or this host says against it; empty: nothing.")
+    warnings: tuple[str, ...] = Field(
+        default=(), description="Why the lifeline may be dead afterwards: then the isolation lifts itself at once."
+    )
 
 
 class RenewOrder(Order):

@@ -12,16 +12,22 @@ from pydantic import Field
 from activities.contracts.evidence import CollectedItem
 from activities.contracts.host import ProcessRef
 from playbooks.alerts import ReceivedAlert
+from playbooks.change import PlatformChange
 from playbooks.gates import Decision, Gate, Outcome
 from playbooks.host_isolation import HostChange, HostObservation, LifelineEndpoint
 from playbooks.playbook import Playbook
 from playbooks.proof import Proof
+from playbooks.safeguards import Safeguards
 from segmentation.workloads import Frozen, Name, Workload
 
 Stage = Literal["detect", "triage", "contain", "forensics", "remediate", "release", "learn", "closed"]
 TargetState = Literal[
     "planned", "awaiting-decision", "denied", "applying", "isolated", "rolled-back", "failed", "released", "expired"
 ]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class AlertBatch(Frozen):
@@ -48,6 +54,17 @@ class IncidentStart(Frozen):
     log_group: int | None = None
     siem_configured: bool = False
     rehearsal: bool = Field(default=False, description="Ends before its first order: a worker warming up.")
+    # Left out where they say nothing, so that what was recorded before there were safeguards still reads the same.
+    safeguards: Safeguards = Field(
+        default=Safeguards(),
+        exclude_if=lambda safeguards: safeguards == Safeguards(),
+        description="The site's: a platform's target shows its labels only when it is observed.",
+    )
+    restraints: dict[Name, str] = Field(
+        default_factory=dict,
+        exclude_if=lambda restraints: not restraints,
+        description="By target id, why people decide on it whatever the playbook says.",
+    )
 
 
 class IncidentEvent(Frozen):
@@ -67,8 +84,8 @@ class TargetStatus(Frozen):
     workload: Workload
     state: TargetState
     workflow_id: str = Field(default="", description="The ContainTargetWorkflow that owns the lease.")
-    change: HostChange | None = None
-    observation: HostObservation | None = None
+    change: HostChange | PlatformChange | None = None
+    observation: HostObservation | None = Field(default=None, description="Of a host.")
     applied_at: datetime | None = None
     lease_until: datetime | None = None
     proof: Proof | None = None
@@ -139,6 +156,28 @@ class Corroboration(Frozen):
     reason: str = ""
 
 
+class ReadStop(Frozen):
+    """read_stop: asked right before a containment that nobody has approved."""
+
+    incident_id: Name
+
+
+class StopState(Frozen):
+    """Whether the global stop is on: while it is, nothing is contained that no person has approved."""
+
+    on: bool = False
+    since: datetime | None = None
+    actor: str = ""
+    reason: str = ""
+
+    @property
+    def restraint(self) -> str:
+        """Why people decide; empty while it is off."""
+        if not self.on or self.since is None:
+            return ""
+        return f"the global stop is on since {self.since:%Y-%m-%d %H:%M:%S} UTC by {self.actor}: {self.reason}"
+
+
 class DecisionRequest(Frozen):
     """The Update `decide`: a decision with the authenticated actor filled in by the API."""
 
@@ -146,10 +185,11 @@ class DecisionRequest(Frozen):
 
 
 class ReleaseRequest(Frozen):
-    """The Update `release`: lift the isolation of every target of the incident."""
+    """The Update `release`: lift the isolation of one target of the incident, or of every one."""
 
     actor: str
     reason: str
+    target_id: Name | None = Field(default=None, exclude_if=_is_none, description="None: every target.")
 
 
 class CloseRequest(Frozen):

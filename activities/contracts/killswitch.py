@@ -64,6 +64,15 @@ class Applied(Frozen):
     drift: tuple[Drift, ...] = ()
 
 
+class Contained(Frozen):
+    """What stands on a target after its change was applied: what its lease is about."""
+
+    observation: PlatformObservation
+    change: PlatformChange
+    applied_at: datetime
+    problems: tuple[str, ...] = ()
+
+
 class ReadBack(Frozen):
     """What verify_change or dry_run_change found."""
 

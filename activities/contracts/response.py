@@ -8,28 +8,50 @@ from pydantic import Field, IPvAnyAddress
 from activities.contracts.evidence import CollectedItem
 from activities.contracts.host import Isolated, ProcessRef
 from activities.contracts.incident import TargetStatus
+from activities.contracts.killswitch import Contained, PlatformObservation
+from playbooks.change import PlatformChange
 from playbooks.gates import GateSpec, PlanHash
-from playbooks.host_isolation import IsolationIntent
+from playbooks.host_isolation import HostChange, HostObservation, IsolationIntent
+from playbooks.platform_intent import PlatformIntent
 from playbooks.playbook import ContainSpec, ForensicsSpec, RemediateSpec
 from segmentation.workloads import Frozen, Name, Workload
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_false(value: object) -> bool:
+    return value is False
+
+
+class Planned(Frozen):
+    """An observation and the change planned from it; what was observed first is what will be restored."""
+
+    observation: HostObservation | PlatformObservation
+    change: HostChange | PlatformChange
 
 
 class ContainStart(Frozen):
     """Input of ContainTargetWorkflow.
 
-    With `isolated` the incident has ordered the isolation on its fast path, and the child takes the lease over.
+    With `isolated` (a host) or `contained` (a platform's target) the incident has applied the change on its fast path,
+    and the child takes the lease over. With `planned` it has tried, and the child goes on trying with that plan.
     Otherwise the child observes, plans, asks the gate (if there is one) and applies.
     """
 
     incident_id: Name
     target: Workload
     witnesses: tuple[Workload, ...]
-    intent: IsolationIntent
+    intent: IsolationIntent | PlatformIntent
     contain: ContainSpec
     gate: GateSpec | None = None
     question: str = ""
     requested_by: str = "workflow"
     isolated: Isolated | None = None
+    contained: Contained | None = Field(default=None, exclude_if=_is_none)
+    planned: Planned | None = Field(default=None, exclude_if=_is_none)
+    approved: bool = Field(default=False, exclude_if=_is_false, description="People have approved `planned` already.")
     renewals: int = Field(default=0, description="Carried over when the workflow continues as new.")
     status: TargetStatus | None = Field(default=None, description="Carried over with them.")
 
@@ -52,6 +74,27 @@ class CollectResult(Frozen):
     items: tuple[CollectedItem, ...]
     intruders: tuple[ProcessRef, ...] = ()
     problems: tuple[str, ...] = ()
+
+
+class PlanStart(Frozen):
+    """Input of PlanTargetWorkflow: what would be done to a target; nothing is."""
+
+    target: Workload
+    intent: IsolationIntent | PlatformIntent
+
+
+class PlanDocument(Frozen):
+    """A plan for people and programs: the change, its hash, its way back and what the platform says against it."""
+
+    target: Workload
+    plan_hash: PlanHash
+    summary: tuple[str, ...]
+    change: HostChange | PlatformChange
+    inverse: HostChange | PlatformChange
+    already_standing: bool = Field(description="There is nothing left to apply.")
+    permissions: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = Field(default=(), description="What the platform's own dry run says against it.")
+    dry_run: bool = Field(default=True, description="Whether the platform's own dry run was made.")
 
 
 class RemediateStart(Frozen):

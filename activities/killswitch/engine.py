@@ -14,7 +14,7 @@ import structlog
 from pydantic import JsonValue
 
 from activities.contracts.killswitch import Applied, Drift, LetGo, ReadBack
-from activities.killswitch.platform import Moment, PlanStale, Platform
+from activities.killswitch.platform import Moment, PlanStale, Platform, PlatformRefused
 from playbooks.change import PlatformChange, Setting, standing
 from segmentation.errors import FirebreakError
 
@@ -84,7 +84,7 @@ def renew(platform: Platform, change: PlatformChange, moment: Moment) -> Applied
         try:
             current = platform.read(setting)
             where = standing(setting, current)
-            if where in ("before", "via") or (where == "after" and setting.dated):
+            if where in ("before", "via", "lapsed") or (where == "after" and setting.dated):
                 platform.write(setting, setting.after, moment)
                 changed += where != "after"
             elif where == "drift":
@@ -103,7 +103,10 @@ def renew(platform: Platform, change: PlatformChange, moment: Moment) -> Applied
 
 
 def release(platform: Platform, change: PlatformChange, moment: Moment, *, overwrite: bool) -> LetGo:
-    """Take back what is ours, last setting first; what somebody else has set stays, unless `overwrite`."""
+    """Take back what is ours, last setting first; what somebody else has set stays, unless `overwrite`.
+
+    What the platform refuses to take back is reported like drift, and holds up nothing else.
+    """
     was_standing, drift = False, []
     for setting in reversed([setting for setting in change.settings if setting.reversible]):
         current = platform.read(setting)
@@ -114,7 +117,10 @@ def release(platform: Platform, change: PlatformChange, moment: Moment, *, overw
         if where == "drift" and not overwrite:
             drift.append(_drift(setting, current))
             continue
-        platform.write(setting, setting.before, moment)
+        try:
+            platform.write(setting, setting.before, moment)
+        except PlatformRefused as error:
+            drift.append(Drift(resource=setting.resource, attribute=setting.attribute, words=str(error)))
     return LetGo(released_at=datetime.now(UTC), restored=not drift, was_standing=was_standing, drift=tuple(drift))
 
 

@@ -9,24 +9,62 @@ never disagree. Pure.
 import hashlib
 
 from playbooks.alerts import Alert
+from segmentation.references import ReferenceUnknown, instance, pod, resolve_reference
 from segmentation.workloads import Inventory, Workload
 
 
 def accused(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
-    """Workloads that the alert is about.
+    """What the alert is about; empty where it names nobody we know, or leaves open whom it means.
 
-    An alert that says anything of a host is about that host alone: the source address next to an unknown
-    host is no reason to cut off whoever has that address now.
+    What it lists as targets counts alone. Else the narrowest that it names: a pod before the host that runs it, a host
+    with an agent before the instance that it is.
     """
+    try:
+        if alert.targets:
+            return tuple({w.workload_id: w for w in (resolve_reference(t, inventory) for t in alert.targets)}.values())
+        if (found := _pod(alert)) is not None:
+            return (found,)
+        hosts = _hosts(alert, inventory)
+        if not hosts and (found := _instance(alert)) is not None:
+            return (found,)
+        hosts = hosts or _by_source(alert, inventory)
+    except ReferenceUnknown:
+        return ()
+    return hosts if len(hosts) == 1 else ()
+
+
+def _pod(alert: Alert) -> Workload | None:
+    at = alert.orchestrator
+    if at.cluster.name is None or at.namespace is None or at.resource.name is None:
+        return None
+    return pod(at.cluster.name, at.namespace, at.resource.name)
+
+
+def _instance(alert: Alert) -> Workload | None:
+    at = alert.cloud
+    if at.account.id is None or at.region is None or at.instance.id is None:
+        return None
+    return instance(at.account.id, at.region, at.instance.id)
+
+
+def _hosts(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
+    """Hosts that the alert names."""
     names = [name for name in (alert.host.id, alert.host.name) if name]
-    addresses = [str(address) for address in alert.host.ip]
-    if not names and not addresses and alert.source.ip is not None:
-        addresses = [str(alert.source.ip)]
-    return inventory.resolve(names=names, addresses=addresses)
+    return inventory.resolve(names=names, addresses=[str(address) for address in alert.host.ip])
+
+
+def _by_source(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
+    """Hosts at the source address, where the alert says nothing of a host.
+
+    The address next to an unknown host is no reason to cut off whoever has that address now.
+    """
+    if alert.source.ip is None or alert.host.id or alert.host.name or alert.host.ip:
+        return ()
+    return inventory.resolve(names=(), addresses=(str(alert.source.ip),))
 
 
 def correlation_key(alert: Alert, inventory: Inventory) -> str:
-    """The workload if the alert names exactly one that we know, else what the alert itself says."""
+    """The workload if the alert is about exactly one, the whole of them if it lists more, else what it says itself."""
     workloads = accused(alert, inventory)
     if len(workloads) == 1:
         return f"workload:{workloads[0].workload_id}"

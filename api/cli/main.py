@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from api.cli import access, checks, evidence, hosts, incidents, processes
+from api.cli import access, checks, contain, evidence, hosts, incidents, processes, stop
 from api.cli.output import err, plain
 from segmentation.errors import FirebreakError
 
@@ -32,6 +32,8 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_show_locals=False)
 for name, group in (
     ("incidents", incidents.app),
+    ("stop", stop.app),
+    ("contain", contain.app),
     ("evidence", evidence.app),
     ("hosts", hosts.app),
     ("join-token", hosts.join_token),

@@ -8,13 +8,13 @@ import contextlib
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import uvloop
 
 from api.logging import configure
-from api.settings import AgentSettings, ServeSettings, UpSettings, WorkerSettings, load
+from api.settings import AgentSettings, ServeSettings, TargetWorkerSettings, UpSettings, WorkerSettings, load
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML file with settings.")]
 StateDir = Annotated[Path | None, typer.Option(help="Keys, ledger, vault, logs.")]
@@ -35,8 +35,22 @@ def serve(config: Config = None, state_dir: StateDir = None) -> None:
     _run(run_serve(settings), signals=False)
 
 
-def worker(config: Config = None, state_dir: StateDir = None) -> None:
-    """Run workflows and control activities."""
+def worker(
+    config: Config = None,
+    state_dir: StateDir = None,
+    role: Annotated[
+        Literal["control", "aws", "kubernetes"],
+        typer.Option(help="control: workflows, SIEM, ledger; else the kill-switch of that platform alone."),
+    ] = "control",
+) -> None:
+    """Run workflows and control activities, or the kill-switch of one platform."""
+    if role != "control":
+        from api.processes.target_worker import run_target_worker
+
+        chosen = load(TargetWorkerSettings, config, state_dir=state_dir)
+        configure(chosen.log_format, chosen.log_level)
+        _run(run_target_worker(chosen, role))
+        return
     from api.processes.worker import run_worker
 
     settings = load(WorkerSettings, config, state_dir=state_dir)
@@ -44,20 +58,32 @@ def worker(config: Config = None, state_dir: StateDir = None) -> None:
     _run(run_worker(settings))
 
 
-def agent(
+def agent(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     config: Config = None,
     state_dir: StateDir = None,
     join: Annotated[str | None, typer.Option(help="URL of the API to join.")] = None,
-    token: Annotated[str | None, typer.Option(envvar="FIREBREAK_JOIN_TOKEN", help="Join token.")] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="FIREBREAK_JOIN_TOKEN", help="Join token; as an option, ps shows it.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File that holds the join token; - for standard input.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of this host; default: its hostname.")] = None,
     recorder: Annotated[bool | None, typer.Option(help="Keep the flight recorder running.")] = None,
+    reapply: Annotated[bool, typer.Option("--reapply", help="Only load again what has to stand, then end.")] = False,
 ) -> None:
     """Take orders for this host. Needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON."""
-    from api.processes.agent import run_agent
-
     settings = load(AgentSettings, config, state_dir=state_dir, name=name, recorder=recorder)
     configure(settings.log_format, settings.log_level)
-    _run(run_agent(settings, join, token))
+    if reapply:
+        from api.processes.reapply import run_reapply
+
+        raise typer.Exit(run_reapply(settings))
+    from api.processes.agent import run_agent
+
+    if token and token_file:
+        raise typer.BadParameter("name one of --token (or FIREBREAK_JOIN_TOKEN) and --token-file")
+    _run(run_agent(settings, join, token or token_file))
 
 
 def up(  # noqa: PLR0913, PLR0917 - each is an option of the command line

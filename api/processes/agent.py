@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -34,8 +35,18 @@ from activities.orders.interceptor import OrderGuard
 from activities.orders.journal import OrderJournal
 from activities.orders.keys import load_or_create_key
 from activities.siem.client import siem_client
-from api.processes.joining import Identity, JoinRefused, JoinUnreachable, control_key, join, load_identity
-from api.processes.worker import connect
+from api.processes.connecting import connect
+from api.processes.joining import (
+    Identity,
+    JoinRefused,
+    JoinTokenUnreadable,
+    JoinUnreachable,
+    control_key,
+    join,
+    load_identity,
+    read_token,
+)
+from api.processes.reapply import JOURNAL, tell_reapplied
 from api.settings import AgentSettings
 from segmentation.errors import FirebreakError
 
@@ -51,8 +62,8 @@ class NotJoined(FirebreakError):
     code: ClassVar[str] = "not-joined"
 
 
-async def run_agent(settings: AgentSettings, join_url: str | None, token: str | None) -> None:
-    """Join if asked to, then take orders until cancelled."""
+async def run_agent(settings: AgentSettings, join_url: str | None, token: str | Path | None) -> None:
+    """Join if asked to, with a token or the file that holds it, then take orders until cancelled."""
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     for mark in (READY, RECORDER):
         (settings.state_dir / mark).unlink(missing_ok=True)
@@ -70,11 +81,13 @@ class Agent:
         self._settings, self._identity, self._closing = settings, identity, closing
         self._host = identity.workload
         self._key = load_or_create_key(settings.state_dir / "agent.key")
-        self._journal = OrderJournal(settings.state_dir / "journal.db")
+        self._journal = OrderJournal(settings.state_dir / JOURNAL)
         closing.callback(self._journal.close)
         self._nft = Nft()
         closing.callback(self._nft.close)
         self._watcher = RulesetWatcher(self._nft, tell_tampering)
+        self._killswitch = HostKillswitch(self._host.workload_id, self._journal, self._nft, self._watcher)
+        closing.callback(self._killswitch.close)
         self._http = closing.enter_context(httpx.Client(timeout=30))
         self._shipper = flow_shipper(settings, identity)
         offer = self._shipper.offer if self._shipper else lambda _: None
@@ -86,6 +99,8 @@ class Agent:
         await asyncio.to_thread(self._nft.start)
         self._watcher.start()
         self._closing.callback(self._watcher.close)
+        # Before anybody can be reached: a host that is held must not wait for its control plane to be held again.
+        tell_reapplied(await asyncio.to_thread(self._killswitch.resume))
         await asyncio.to_thread(self._recorder.start)
         self._closing.callback(self._recorder.stop)
         if self._shipper is not None:
@@ -118,13 +133,11 @@ class Agent:
         log.info("flight recorder", **status.model_dump())
 
     def _verbs(self) -> list[Callable[..., Any]]:
-        killswitch = HostKillswitch(self._host.workload_id, self._journal, self._nft, self._watcher)
-        self._closing.callback(killswitch.close)
         facts = HostFacts.read(self._host.workload_id, self._host.name)
         uploader = VaultUploader(self._http, self._identity.api_url, self._host.workload_id, self._key)
         evidence = HostEvidence(self._recorder, EvidenceSender(facts, uploader), VolatileCollector(facts))
         collectors = (evidence.freeze_recorder, evidence.finish_capture, evidence.collect_volatile)
-        return [ping_host, *killswitch.activities, *collectors]
+        return [ping_host, *self._killswitch.activities, *collectors]
 
     def _report_refusal(self, order_id: str, verb: str, reason: str) -> None:
         """Tell the control plane; it counts and audits. A report that fails is in our log."""
@@ -157,7 +170,7 @@ def tell_tampering(tampering: Tampering) -> None:
     log.warning("our ruleset was touched", table=tampering.table, failure=tampering.failure)
 
 
-def identify(settings: AgentSettings, join_url: str | None, token: str | None) -> Identity:
+def identify(settings: AgentSettings, join_url: str | None, token: str | Path | None) -> Identity:
     """Who this agent is: by joining, or as it joined before.
 
     Raises:
@@ -167,8 +180,8 @@ def identify(settings: AgentSettings, join_url: str | None, token: str | None) -
     known = load_identity(settings.state_dir)
     if join_url and token:
         try:
-            return join(join_url, token, settings)
-        except (JoinUnreachable, JoinRefused) as error:
+            return join(join_url, read_token(token) if isinstance(token, Path) else token, settings)
+        except (JoinUnreachable, JoinRefused, JoinTokenUnreadable) as error:
             # A host that comes back while nobody answers, or after its token expired, must still be contained.
             if known is None:
                 raise
@@ -177,6 +190,6 @@ def identify(settings: AgentSettings, join_url: str | None, token: str | None) -
     if known is None:
         raise NotJoined(
             f"There is no identity in {settings.state_dir}.",
-            hint="Join: firebreak agent --join URL --token TOKEN (make one: firebreak join-token create NAME).",
+            hint="Join: firebreak agent --join URL --token-file FILE (make one: firebreak join-token create NAME).",
         )
     return known

@@ -1,4 +1,4 @@
-"""From a batch of committed alerts to the input of an incident's workflow. Pure but for reading the ledger's hosts.
+"""From a batch of committed alerts to the input of an incident's workflow. Pure but for what it asks the ledger.
 
 Owns resolution before the start, so that no activity stands between the alert and the first order.
 """
@@ -10,11 +10,11 @@ import playbooks
 from activities.contracts.incident import AlertBatch, IncidentStart
 from activities.ledger.correlation import accused
 from activities.ledger.intake import PendingBatch
-from playbooks.alerts import Alert
+from api.processes.restraints import Restrainer
 from playbooks.host_isolation import LifelineEndpoint
 from playbooks.loading import choose
 from playbooks.playbook import Playbook
-from segmentation.workloads import Inventory, Workload
+from segmentation.workloads import Inventory
 
 CATALOG = Path(playbooks.__file__ or "").parent / "catalog"
 
@@ -27,6 +27,7 @@ class Describer:
         hosts: Callable[[], Inventory],
         catalog: Sequence[Playbook],
         lifeline: tuple[LifelineEndpoint, ...],
+        restrain: Restrainer,
         *,
         log_group: int | None,
         siem_configured: bool,
@@ -34,6 +35,7 @@ class Describer:
         self._hosts = hosts
         self._catalog = catalog
         self._lifeline = lifeline
+        self._restrain = restrain
         self._log_group = log_group
         self._siem_configured = siem_configured
 
@@ -41,7 +43,7 @@ class Describer:
         """The input of the batch's incident."""
         inventory = self._hosts()
         alert = batch.first.alert
-        targets = targets_of(alert, inventory)
+        targets = accused(alert, inventory)
         playbook = choose(self._catalog, alert)
         return IncidentStart(
             incident_id=batch.incident_id,
@@ -49,14 +51,10 @@ class Describer:
             alerts=AlertBatch(ids=batch.outbox_ids, first=batch.first, last_received_at=batch.last_received_at),
             playbook=playbook,
             targets=targets,
-            witnesses=inventory.peers_of(targets[0]) if targets else (),
+            witnesses=inventory.witnesses_of(targets) if targets else (),
             lifeline=self._lifeline,
             log_group=self._log_group,
             siem_configured=self._siem_configured,
+            safeguards=self._restrain.safeguards,
+            restraints=self._restrain(batch, playbook, targets, inventory),
         )
-
-
-def targets_of(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
-    """The one workload that an alert accuses; none if it names nobody we know, or more than one."""
-    found = accused(alert, inventory)
-    return found if len(found) == 1 else ()

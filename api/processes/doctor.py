@@ -21,7 +21,7 @@ from activities.ledger.ledger import Ledger
 from api.processes.describe import CATALOG
 from api.processes.embedded import find_program
 from api.settings import UpSettings
-from playbooks.loading import load_catalog
+from playbooks.loading import load_catalog, load_safeguards
 from segmentation.errors import FirebreakError
 from segmentation.workloads import Frozen
 
@@ -39,17 +39,17 @@ class Finding(Frozen):
     """One thing that was looked at."""
 
     name: str
-    state: Literal["ok", "missing", "unreachable", "off"]
+    state: Literal["ok", "missing", "unreachable", "off", "STOPPED"]
     detail: str
     remedy: str = ""
 
 
 async def examine(settings: UpSettings, *, as_json: bool = False) -> int:
     """Look at everything and print it; 0 if nothing is missing or unreachable."""
-    findings = [*tools(), rights(), embedded(), playbooks(settings), state(settings)]
-    findings += [await _safely(look, settings) for look in (ledger, temporal, api, siem)]
+    findings = [*tools(), rights(), embedded(), playbooks(settings), safeguards(settings), state(settings)]
+    findings += [await _safely(look, settings) for look in (ledger, stop, temporal, api, siem)]
     _print(findings, as_json=as_json)
-    return int(any(f.state in {"missing", "unreachable"} for f in findings))
+    return int(any(f.state in {"missing", "unreachable", "STOPPED"} for f in findings))
 
 
 def tools() -> list[Finding]:
@@ -99,6 +99,20 @@ def playbooks(settings: UpSettings) -> Finding:
     return Finding(name="playbooks", state="ok", detail=f"{folder}: {names}")
 
 
+def safeguards(settings: UpSettings) -> Finding:
+    """Whether the site's safeguards are valid, and what they say."""
+    try:
+        found = load_safeguards(settings.safeguards_file)
+    except FirebreakError as error:
+        return Finding(name="safeguards", state="missing", detail=error.summary, remedy=error.hint)
+    protected, limits = found.protected, found.limits
+    lines = len(protected.labels) + len(protected.names) + len(protected.networks)
+    percent = limits.percent_of_group_per_hour
+    of_group = f", {percent} percent of each {limits.group}" if percent is not None else ""
+    detail = f"{lines} lines protect; {limits.per_hour} targets an hour{of_group}"
+    return Finding(name="safeguards", state="ok", detail=f"{settings.safeguards_file or 'defaults'}: {detail}")
+
+
 def state(settings: UpSettings) -> Finding:
     """Whether the state directory can be written, and how much room there is."""
     folder = settings.state_dir if settings.state_dir.exists() else _existing(settings.state_dir)
@@ -120,6 +134,21 @@ async def ledger(settings: UpSettings) -> Finding:
     if not verdict.ok:
         return Finding(name="ledger", state="missing", detail=verdict.first_failure, remedy="firebreak audit verify")
     return Finding(name="ledger", state="ok", detail=f"{verdict.events} audit events, chain whole")
+
+
+async def stop(settings: UpSettings) -> Finding:
+    """Whether the global stop is on: then alerts are taken in, and nothing is contained without people."""
+    if not settings.ledger_url and not (settings.state_dir / "ledger.db").exists():
+        return Finding(name="global stop", state="ok", detail="off")
+    book = Ledger.open(settings.ledger)
+    try:
+        restraint = book.stop.read().restraint
+    finally:
+        book.close()
+    if not restraint:
+        return Finding(name="global stop", state="ok", detail="off")
+    detail = f"NOTHING IS CONTAINED AUTOMATICALLY: {restraint}"
+    return Finding(name="global stop", state="STOPPED", detail=detail, remedy="firebreak stop off --reason ...")
 
 
 async def temporal(settings: UpSettings) -> Finding:
@@ -169,7 +198,7 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
         Console().print_json(data=[f.model_dump(mode="json") for f in findings])
         return
-    colours = {"ok": "green", "missing": "red", "unreachable": "red", "off": "yellow"}
+    colours = {"ok": "green", "missing": "red", "unreachable": "red", "off": "yellow", "STOPPED": "bold white on red"}
     table = Table("what", "state", "detail", "what to do", title="firebreak doctor")
     for f in findings:
         table.add_row(f.name, f"[{colours[f.state]}]{f.state}", escape(f.detail), escape(f.remedy))

@@ -9,6 +9,7 @@ another one by itself.
 
 import os
 import socket
+import sys
 from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ from segmentation.errors import FirebreakError
 from segmentation.workloads import Frozen, Workload
 
 IDENTITY = "identity.json"
+WRITE_ONE = "Write a token there (firebreak join-token create NAME), readable by its owner alone."
 
 
 class JoinFailed(FirebreakError):
@@ -42,6 +44,12 @@ class JoinRefused(JoinFailed):
     """It answered no: a token that expired, for example."""
 
     code: ClassVar[str] = "join-refused"
+
+
+class JoinTokenUnreadable(JoinFailed):
+    """There is no token where one was said to be."""
+
+    code: ClassVar[str] = "join-token-unreadable"
 
 
 class Identity(Frozen):
@@ -64,6 +72,21 @@ def load_identity(state_dir: Path) -> Identity | None:
         return Identity.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise JoinFailed(f"{path} is not an identity.", hint="Remove it and join again with a new token.") from error
+
+
+def read_token(path: Path) -> str:
+    """The join token in a file, or on standard input where the path is `-`: neither shows in a list of processes.
+
+    Raises:
+        JoinTokenUnreadable: it can't be read, or holds nothing.
+    """
+    try:
+        token = (sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise JoinTokenUnreadable(f"No join token can be read from {path}: {error}.", hint=WRITE_ONE) from error
+    if not token:
+        raise JoinTokenUnreadable(f"{path} holds no join token.", hint=WRITE_ONE)
+    return token
 
 
 def join(url: str, token: str, settings: AgentSettings) -> Identity:

@@ -23,11 +23,12 @@ from activities.orders.keys import load_control_key
 from api.processes.describe import CATALOG
 from api.processes.embedded import http_ready, siem_program, temporal_program, temporal_ready
 from api.processes.forwarding import LOOPBACK, forwarding
+from api.processes.platform_roles import marked_ready, ready_mark, role_environment, roles_of
 from api.processes.supervisor import Program, Supervisor, firebreak
 from api.settings import SettingsInvalid, UpSettings
 from api.sources import Sources
 from api.tokens import Tokens
-from playbooks.loading import load_catalog
+from playbooks.loading import load_catalog, load_safeguards
 from segmentation.errors import FirebreakError
 
 log = structlog.get_logger(__name__)
@@ -76,6 +77,7 @@ def prepare(settings: UpSettings) -> None:
         PlaybookInvalid: before anything starts, rather than in a worker that would be started again and again.
     """
     load_catalog(settings.playbook_dir or CATALOG)
+    load_safeguards(settings.safeguards_file)
     advertised_host(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.state_dir.chmod(0o700)
@@ -135,9 +137,17 @@ async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
     environment = environment_of(settings)
     await supervisor.start(Program("api", firebreak("serve"), environment))
     await supervisor.start(Program("worker", firebreak("worker"), environment))
+    address = temporal_address(settings)
+    for role in roles_of(settings):
+        ready_mark(settings.state_dir, role).unlink(missing_ok=True)
+        await supervisor.start(
+            Program(f"worker-{role}", firebreak("worker", "--role", role), role_environment(settings, address))
+        )
     await temporal_ready(temporal_address(settings))
     await http_ready(f"{api_url(settings)}/healthz")
-    await worker_ready(settings)
+    await marked_ready(settings.state_dir / "worker.ready")
+    for role in roles_of(settings):
+        await marked_ready(ready_mark(settings.state_dir, role))
 
 
 def environment_of(settings: UpSettings) -> dict[str, str]:
@@ -161,6 +171,7 @@ def environment_of(settings: UpSettings) -> dict[str, str]:
         "detect_source": settings.detect_source,
         "vault_dir": settings.vault_dir.resolve() if settings.vault_dir else "",
         "playbook_dir": settings.playbook_dir.resolve() if settings.playbook_dir else "",
+        "safeguards_file": settings.safeguards_file.resolve() if settings.safeguards_file else "",
         "log_group": settings.log_group if settings.log_group is not None else "",
     }
     return {f"FIREBREAK_{key.upper()}": str(value) for key, value in chosen.items()}
@@ -202,13 +213,6 @@ def advertised_host(settings: UpSettings) -> str:
             hint="Name it with --advertise-host: isolated hosts keep exactly this address reachable.",
         )
     return settings.bind
-
-
-async def worker_ready(settings: UpSettings, seconds: float = 60) -> None:
-    """Wait until the worker has written its mark, newer than our start."""
-    async with asyncio.timeout(seconds):
-        while not (settings.state_dir / "worker.ready").exists():  # noqa: ASYNC110 - written by another process
-            await asyncio.sleep(0.05)
 
 
 def write_node(settings: UpSettings, supervisor: Supervisor) -> None:

@@ -24,7 +24,6 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.converter import DataConverter
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -43,17 +42,20 @@ from activities.siem.detect import Detections
 from activities.siem.notify import ship_events
 from activities.siem.templates import install_templates
 from api.processes.addresses import lifeline_of
+from api.processes.connecting import connect
 from api.processes.describe import CATALOG, Describer
 from api.processes.dispatcher import CONTROL_QUEUE, Dispatcher
 from api.processes.rehearsal import rehearse
+from api.processes.restraints import Restrainer
 from api.settings import WorkerSettings
 from api.sources import Sources
-from playbooks.loading import load_catalog, load_detections
+from playbooks.loading import load_catalog, load_detections, load_safeguards
 from workflows.collect_evidence import CollectEvidenceWorkflow
 from workflows.contain_target import ContainTargetWorkflow
 from workflows.detect import DetectWorkflow
 from workflows.incident import IncidentWorkflow
 from workflows.ping_host import PingHostWorkflow
+from workflows.plan_target import PlanTargetWorkflow
 from workflows.post_mortem import PostMortemWorkflow
 from workflows.remediate import RemediateWorkflow
 
@@ -66,6 +68,7 @@ WORKFLOWS = [
     RemediateWorkflow,
     PostMortemWorkflow,
     PingHostWorkflow,
+    PlanTargetWorkflow,
     DetectWorkflow,
 ]
 # Pure by contract (import-linter holds it): loaded once instead of once per workflow run.
@@ -98,6 +101,7 @@ async def run_worker(settings: WorkerSettings) -> None:
         ledger.hosts.hosts,
         playbooks,
         lifeline_of(settings),
+        Restrainer(ledger, load_safeguards(settings.safeguards_file)),
         log_group=settings.log_group,
         siem_configured=siem is not None,
     )
@@ -130,6 +134,7 @@ def control_activities(
     recording = Recording(ledger, partial(ship_events, siem) if siem else _nobody)
     activities: list[Callable[..., Any]] = [
         recording.record_incident,
+        recording.read_stop,
         registry.register_evidence,
         registry.verify_case,
         reports.render_report,
@@ -182,18 +187,6 @@ async def ensure_detections(client: Client, settings: WorkerSettings, siem: Elas
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
         ),
     )
-
-
-async def connect(address: str, namespace: str, converter: DataConverter) -> Client:
-    """A client of Temporal; waits for it with growing pauses, saying so."""
-    pause = 0.1
-    while True:
-        try:
-            return await Client.connect(address, namespace=namespace, data_converter=converter)
-        except RuntimeError as error:
-            log.warning("temporal is not reachable yet", address=address, error=str(error)[:200])
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
 
 
 def _secret(value: SecretStr | None) -> str | None:

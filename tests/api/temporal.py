@@ -5,10 +5,11 @@ produce on demand.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -33,6 +34,10 @@ class FakeTemporal:
     running: set[str] = field(default_factory=set)
     gates: dict[str, Gate] = field(default_factory=dict)
     taken: dict[str, Taken] = field(default_factory=dict)
+    # By the name of a workflow: what it answers to its input, or the code and words of its refusal; None: it times out.
+    answers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    refuses: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    started: dict[str, Any] = field(default_factory=dict)
     down: bool = False
     silent: bool = False
 
@@ -47,6 +52,14 @@ class FakeTemporal:
 
     async def check_health(self) -> bool:
         return True
+
+    async def execute_workflow(self, name: str, argument: Any, **_: Any) -> Any:
+        self.started[name] = argument
+        if name not in self.refuses:
+            return self.answers[name](argument)
+        refusal = self.refuses[name]
+        cause = ApplicationError(refusal[1], type=refusal[0]) if refusal else None
+        raise WorkflowFailureError(cause=cause or TimeoutError("workflow execution timed out"))
 
     def get_workflow_handle(self, workflow_id: str) -> "FakeHandle":
         return FakeHandle(self, workflow_id)

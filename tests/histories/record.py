@@ -22,11 +22,12 @@ from api.processes.embedded import find_program
 from tests.histories.keys import CONTROL, SEAL, public_host_key
 from tests.histories.scenarios import LONG_SCENARIOS, SCENARIOS, Scenario, agent_away, contained_at_once
 from tests.workflows.case import Case, LongCase
+from tests.workflows.platforms import FakeCluster
 from tests.workflows.servers import development_server
 
 FOLDER = Path(__file__).parent / "golden"
 IDENTITY = "recorder"
-SUFFIXES = ("", ".contain.web", ".remediate.web", ".ping", ".detect")
+SUFFIXES = ("", ".contain.web", ".remediate.web", ".ping", ".detect", ".plan")
 # These go the same way in every incident that went well: twice is enough of them.
 SELDOM = (".collect.web", ".learn")
 SELDOM_IN = (contained_at_once, agent_away)
@@ -58,7 +59,8 @@ async def _record(address: str, folder: Path) -> None:
 
 async def _play(scenario: Scenario, case: Case) -> None:
     await scenario(case)
-    for suffix in (*SUFFIXES, *(SELDOM if scenario in SELDOM_IN else ())):
+    pod = FakeCluster(case.incident_id).pod("web-1")
+    for suffix in (*SUFFIXES, f".contain.{pod.workload_id}", *(SELDOM if scenario in SELDOM_IN else ())):
         with contextlib.suppress(RPCError):  # not every scenario has every child
             _write(scenario.__name__, await case.handle(suffix).fetch_history())
 
@@ -68,7 +70,8 @@ def _write(scenario: str, history: WorkflowHistory) -> None:
     for failure in _failures(document):
         failure.pop("stackTrace", None)  # lines of this machine's files; a replay does not need them
     kind = document["events"][0]["workflowExecutionStartedEventAttributes"]["workflowType"]["name"]
-    path = FOLDER / f"{scenario}.{kind}.json"
+    of_pod = ".of-pod" if ".contain.k8s." in history.workflow_id else ""
+    path = FOLDER / f"{scenario}.{kind}{of_pod}.json"
     golden = {"workflow_id": history.workflow_id, "history": document}
     path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
     print(f"{path.name}: {len(document['events'])} events")  # noqa: T201 - a command says what it did

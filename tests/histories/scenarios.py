@@ -9,17 +9,21 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from activities.contracts.host import Isolated
 from activities.contracts.incident import ReleaseRequest, TargetStatus
+from activities.contracts.response import PlanStart
 from playbooks.host_isolation import plan_isolation
+from playbooks.platform_intent import PlatformIntent
 from playbooks.playbook import ContainSpec, LeaseSpec, Playbook
 from playbooks.proof import conclude
 from segmentation.errors import FirebreakError
 from tests.workflows.case import Case, Handle, LongCase
-from tests.workflows.cast import GATE, INTRUDER, batch, contain_start, playbook
+from tests.workflows.cast import GATE, INTRUDER, batch, contain_start, host_intent, playbook
 from tests.workflows.containing import contain
 from tests.workflows.impatience import Impatient
+from tests.workflows.platforms import FakeCluster
 from workflows.detect import DetectWorkflow
 from workflows.incident import IncidentWorkflow
 from workflows.ping_host import PingHostWorkflow
+from workflows.plan_target import PlanTargetWorkflow
 
 REPAIR = {"action": "kill-process-group", "gate": {"roles": ["approver"]}}
 LEASE = {"ttl_seconds": 900, "max_seconds": 900}
@@ -102,7 +106,47 @@ async def agent_away(case: Case) -> None:
     await case.work(Impatient())
     await case.join("app")
     await case.open(playbook=small(), witnesses=(case.hosts["app"],))
+    await case.desk.until(lambda s: s.stage == "release" and any(t.state == "applying" for t in s.targets))
+    await case.release()
     await case.finish()
+
+
+async def pod_contained(case: Case) -> None:
+    """A pod at once; somebody changed it before it was released, and people let that be."""
+    cluster = FakeCluster(case.incident_id)
+    await case.serve(cluster)
+    await play(case, targets=(cluster.pod("web-1"),))
+    await case.desk.until(lambda s: any(t.proof is not None for t in s.targets))
+    cluster.values["pod/shop/web-1", "labels"] = {"edited": "by-hand"}
+    with contextlib.suppress(WorkflowUpdateFailedError):
+        await case.release()
+    await case.decide(await case.gate(), "deny")
+    await case.finish()
+
+
+async def asked_together(case: Case) -> None:
+    """A host and a pod behind one gate."""
+    cluster = FakeCluster(case.incident_id)
+    await case.serve(cluster)
+    targets = (case.hosts["web"], cluster.pod("web-1"))
+    gated = small(contain={"gate": GATE.model_dump(), "max_targets": 2})
+    await play(case, targets=targets, playbook=gated)
+    await case.decide(await case.gate())
+    await case.desk.until(lambda s: sum(t.proof is not None for t in s.targets) == len(targets))
+    await case.release()
+    await case.finish()
+
+
+async def plan(case: Case) -> None:
+    """What would be done to a pod."""
+    cluster = FakeCluster(case.incident_id)
+    await case.work()
+    await case.serve(cluster)
+    intent = PlatformIntent(
+        incident_id="preview-1", target_id="any", at=datetime.now(UTC), lease_seconds=900, ends="open"
+    )
+    start = PlanStart(target=cluster.pod("web-1"), intent=intent)
+    await case.client.execute_workflow(PlanTargetWorkflow.run, start, id=case.handle(".plan").id, task_queue=case.queue)
 
 
 async def ping(case: Case) -> None:
@@ -140,7 +184,7 @@ async def continued(case: LongCase) -> None:
     """The second run of a lease that continued as new."""
     await case.work()
     await case.join("web", "app")
-    intent = contain_start(case.incident_id, case.hosts).intent
+    intent = host_intent(contain_start(case.incident_id, case.hosts))
     before, now = case.web.observation(), datetime.now(UTC)
     change = plan_isolation(before, intent)
     status = TargetStatus(
@@ -167,6 +211,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     triaged,
     rolled_back,
     agent_away,
+    pod_contained,
+    asked_together,
+    plan,
     ping,
     detect,
 )

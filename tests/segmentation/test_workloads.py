@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from segmentation.references import resolve_reference
 from segmentation.workloads import Inventory, Workload
 
 
@@ -45,17 +46,19 @@ def test_nobody_is_found_by_nothing(names: tuple[str, ...], addresses: tuple[str
     assert INVENTORY.resolve(names, addresses) == ()
 
 
-def test_peers_are_the_other_hosts() -> None:
+def test_witnesses_are_the_hosts_that_no_target_is() -> None:
     pod = workload("pod", kind="pod")
     inventory = Inventory(workloads=(WEB, APP, pod))
 
-    assert inventory.peers_of(WEB) == (APP,)
-    assert inventory.peers_of(DB) == (WEB, APP)
+    assert inventory.witnesses_of((WEB,)) == (APP,)
+    assert inventory.witnesses_of((DB,)) == (WEB, APP)
+    assert inventory.witnesses_of((WEB, APP)) == ()
 
 
-def test_a_queue_is_named_after_kind_and_id() -> None:
+def test_a_queue_is_of_the_host_or_of_whoever_holds_the_credentials() -> None:
     assert WEB.queue == "host.id-web"
-    assert workload("p", kind="pod").queue == "pod.id-p"
+    assert resolve_reference("k8s:prod/shop/pod/web-1", INVENTORY).queue == "kubernetes.prod"
+    assert resolve_reference("aws:123456789012/eu-west-1/role/app", INVENTORY).queue == "aws"
 
 
 @pytest.mark.parametrize("name", ["", "-web", "web-", "a b", "web/../etc", "web\n", "w" * 254, "wéb"])

@@ -5,6 +5,7 @@ Everything between the fakes is the product's: codecs with keys, guard, journal,
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,7 @@ from activities.contracts.incident import (
     ReleaseRequest,
     TargetStatus,
 )
+from activities.killswitch.verbs import PlatformKillswitch
 from activities.orders.codec import agent_converter, control_converter
 from activities.orders.interceptor import ErrorTranslation, OrderGuard
 from activities.orders.journal import OrderJournal
@@ -35,6 +37,7 @@ from tests.histories.keys import CONTROL, SEAL, host_key, public_host_key
 from tests.workflows.cast import LAST_OCTET, incident_start, workload
 from tests.workflows.control import Desk, FakeControl
 from tests.workflows.network import FakeHost, Network
+from tests.workflows.platforms import FakeCluster
 from workflows.incident import IncidentWorkflow
 
 # The SDK's own default hashes every loaded module, which takes seconds.
@@ -117,6 +120,19 @@ class Case:
             agents.append(await self._closing.enter_async_context(agent))
         return agents
 
+    async def serve(self, cluster: FakeCluster) -> None:
+        """Start the worker of a platform."""
+        executor = self._closing.enter_context(ThreadPoolExecutor(8))
+        worker = Worker(
+            self.client,
+            task_queue=cluster.pod("any").queue,
+            activities=PlatformKillswitch(cluster.open).activities,
+            activity_executor=executor,
+            interceptors=[ErrorTranslation()],
+            build_id=BUILD_ID,
+        )
+        await self._closing.enter_async_context(worker)
+
     async def play(self, *names: str, **changes: Any) -> Handle:
         """Start worker and agents (all unless named), then the incident."""
         await self.work()
@@ -162,9 +178,9 @@ class Case:
         )
         return answer
 
-    async def release(self) -> IncidentSnapshot:
-        """Ask for the release of every target."""
-        request = ReleaseRequest(actor="ana", reason="the disk was imaged")
+    async def release(self, target_id: str | None = None) -> IncidentSnapshot:
+        """Ask for the release of one target, or of every one."""
+        request = ReleaseRequest(actor="ana", reason="the disk was imaged", target_id=target_id)
         answer: IncidentSnapshot = await self.handle().execute_update("release", request, result_type=IncidentSnapshot)
         return answer
 

@@ -100,3 +100,9 @@ def contain_start(incident_id: str, hosts: dict[str, Workload], **changes: Any) 
         gate=GATE,
     )
     return plain.model_copy(update=changes)
+
+
+def host_intent(start: ContainStart) -> IsolationIntent:
+    """The intent of a containment, which is of a host."""
+    assert isinstance(start.intent, IsolationIntent)
+    return start.intent

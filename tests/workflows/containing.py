@@ -10,7 +10,7 @@ from playbooks.gates import Gate, GateSpec
 from playbooks.host_isolation import plan_isolation
 from playbooks.proof import Proof
 from tests.workflows.case import Case, Handle
-from tests.workflows.cast import GATE, contain_start
+from tests.workflows.cast import GATE, contain_start, host_intent
 from tests.workflows.history import kinds
 from tests.workflows.waiting import eventually
 from workflows.contain_target import ContainTargetWorkflow
@@ -38,7 +38,7 @@ async def ask(case: Case, spec: GateSpec = GATE, **changes: Any) -> GateStatus:
         return "TIMER_STARTED" in await kinds(handle)
 
     await eventually(open_now)
-    change = plan_isolation(case.web.observation(), start.intent)
+    change = plan_isolation(case.web.observation(), host_intent(start))
     gate = Gate(
         gate_id="contain.web",
         incident_id=start.incident_id,

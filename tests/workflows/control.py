@@ -17,9 +17,11 @@ from activities.contracts.incident import (
     Corroboration,
     IncidentEvent,
     IncidentSnapshot,
+    ReadStop,
     RecordIncident,
     RenderReport,
     Report,
+    StopState,
 )
 from activities.contracts.siem import DetectionsRun, RunDetections
 
@@ -32,6 +34,7 @@ class Desk:
         self.records: list[RecordIncident] = []
         self.registered: list[RegisterEvidence] = []
         self.reported: list[RenderReport] = []
+        self.stop = StopState()
         self.siem: bool | Exception | None = True
         self.troubles: dict[str, Exception] = {}
         self.changed = asyncio.Condition()
@@ -82,6 +85,7 @@ class FakeControl:
             self.verify_case,
             self.render_report,
             self.corroborate_alert,
+            self.read_stop,
             self.run_detections,
         ]
 
@@ -108,6 +112,10 @@ class FakeControl:
         desk = self._called(render.snapshot.incident_id)
         desk.reported.append(render)
         return Report(uri="file:///vault/report.html", sha256="0" * 64, path="report.html")
+
+    @activity.defn
+    async def read_stop(self, read: ReadStop) -> StopState:
+        return self._called(read.incident_id).stop
 
     @activity.defn
     async def corroborate_alert(self, corroborate: CorroborateAlert) -> Corroboration:

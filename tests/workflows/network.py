@@ -34,7 +34,7 @@ from activities.contracts.host import (
     RenewOrder,
 )
 from activities.contracts.orders import Order
-from activities.host.isolation import PlanStale
+from activities.host.planning import PlanStale
 from playbooks.host_isolation import HostChange, HostObservation, Interface, plan_isolation
 from playbooks.proof import Aspect, Measurement, Result
 from segmentation.workloads import Workload

@@ -13,17 +13,35 @@ SHORT = playbook(contain={"lease": {"ttl_seconds": 10, "max_seconds": 3600}})
 COLLECTORS = {"collect_volatile", "freeze_recorder", "finish_capture", "find_intruders"}
 
 
-async def test_without_an_agent_containment_fails_evidence_is_tried_and_the_incident_says_so(case: Case) -> None:
+async def test_without_an_agent_evidence_is_tried_and_containment_goes_on_until_somebody_gives_up(case: Case) -> None:
     await case.work(Impatient())
     await case.join("app", "db")
     await case.open()
 
+    tried = await case.desk.until(lambda s: s.stage == "release")
+    assert tried.targets[0].state == "applying"
+    assert tried.targets[0].reason.endswith("Trying again.")
+    assert case.desk.said("target-delayed")[0].startswith("web could not be isolated at once: ")
+    await case.release()
+
     final = await case.finish()
     assert (final.status, final.targets[0].state, final.evidence) == ("closed", "failed", ())
-    assert case.desk.said("target-failed")[0].startswith("web could not be isolated: ")
+    assert final.targets[0].reason.startswith("given up on request; last: ")
     assert {words.split(":")[0] for words in case.desk.said("forensics-problem")} == COLLECTORS
     assert {verb for _, verb in await scheduled(case.handle(".collect.web"))} == COLLECTORS
     assert final.report_uri
+
+
+async def test_an_agent_that_comes_late_is_contained_by_the_one_that_goes_on_trying(case: Case) -> None:
+    await case.work(Impatient())
+    await case.join("app", "db")
+    await case.open()
+    await case.desk.until(lambda s: any(t.state == "applying" for t in s.targets))
+
+    await case.join("web")
+
+    await case.target("isolated", proven=True)
+    assert case.web.applied == 1
 
 
 async def test_an_agent_that_answers_nonsense_fails_its_order_and_nothing_else(case: Case) -> None:

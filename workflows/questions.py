@@ -1,0 +1,41 @@
+"""What people are asked about one target: whether to contain it, and what becomes of what somebody changed meanwhile.
+
+outcome = await self.ask(contain_gate(start, planned, question=1))
+"""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.contracts.response import ContainStart, Planned
+    from playbooks.canonical import digest
+    from playbooks.gates import Gate
+    from playbooks.triage import PEOPLE
+
+
+def contain_gate(start: ContainStart, planned: Planned, question: int) -> Gate:
+    """Whether to contain the target by this very plan; asked again where the plan did not fit any more."""
+    again = f".{question}" if question > 1 else ""
+    return Gate(
+        gate_id=f"contain.{start.target.name}{again}",
+        incident_id=start.incident_id,
+        question=start.question or f"Isolate {start.target.name}?",
+        plan_hash=planned.change.plan_hash,
+        plan=planned.change.summary,
+        spec=start.gate or PEOPLE,
+        requested_by=start.requested_by,
+        opened_at=workflow.now(),
+    )
+
+
+def drift_gate(start: ContainStart, ours: tuple[str, ...]) -> Gate:
+    """What becomes of settings of ours that somebody else has changed: set back, or left as they are now."""
+    return Gate(
+        gate_id=f"release.{start.target.name}",
+        incident_id=start.incident_id,
+        question=f"Set back what somebody changed on {start.target.name} meanwhile? No leaves it as it is now.",
+        plan_hash=digest({"target": start.target.workload_id, "drift": list(ours)}),
+        plan=ours,
+        spec=PEOPLE,
+        requested_by=start.requested_by,
+        opened_at=workflow.now(),
+    )
