@@ -71,7 +71,10 @@ class BindingSeen(Frozen):
 
 
 class AccountSeen(Frozen):
-    """A service account, what it may and which token Secrets it has."""
+    """A service account, what it may and which token Secrets it has.
+
+    One that was deleted and made anew for an incident carries the label `firebreak.dev/incident` with its id.
+    """
 
     namespace: str
     name: str
@@ -88,6 +91,11 @@ class ClusterFacts(Frozen):
     apis: tuple[str, ...] = Field(description="`group/version/plural` of every API that a mechanism could use.")
     cni: tuple[str, ...] = Field(default=(), description="Names of the CNIs whose daemonset runs: cilium, calico, ...")
     mesh: tuple[str, ...] = Field(default=(), description="Meshes whose control plane runs: istio.")
+    features: tuple[str, ...] = Field(
+        default=(),
+        description="What else is there: `cilium-host-firewall`, by `enable-host-firewall` in Cilium's ConfigMap; "
+        "`admin-egress-networks`, where the schema of AdminNetworkPolicy has the egress peer `networks`.",
+    )
 
 
 class KubernetesObservation(Frozen):
@@ -101,7 +109,12 @@ class KubernetesObservation(Frozen):
     uid: str = Field(default="", description="Of the target itself.")
     pods: tuple[PodSeen, ...] = ()
     namespaces: dict[str, Labels] = Field(default_factory=dict, description="Every namespace and its labels.")
-    policies: tuple[PolicySeen, ...] = ()
+    policies: tuple[PolicySeen, ...] = Field(
+        default=(),
+        description="All that could matter; and every object with our incident label in any of `facts.apis`, Calico's "
+        "tiers and Istio's authorization policies included: so a second plan sees what the first one made. Of Calico "
+        "also every tier, and the host endpoints of a node.",
+    )
     selectors: tuple[SelectorSeen, ...] = Field(default=(), description="Services and controllers beside the pods.")
     nodes: tuple[NodeSeen, ...] = ()
     account: AccountSeen | None = None
