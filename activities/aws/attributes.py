@@ -14,13 +14,24 @@ from pydantic import JsonValue
 
 from activities.killswitch.platform import Moment
 
+# The tag by which what we made, and the sessions in which we made it, tell their incident.
+INCIDENT_TAG = "firebreak:incident"
+
 
 class Account(Protocol):
     """One account and region, opened for one incident by an assumed role."""
 
-    incident_id: str
-    account: str
-    region: str
+    @property
+    def incident_id(self) -> str:
+        """The incident whose session this is."""
+
+    @property
+    def account(self) -> str:
+        """The account's twelve digits."""
+
+    @property
+    def region(self) -> str:
+        """The region its regional services are called in."""
 
     def client(self, service: str) -> Any:
         """The boto3 client of a service, with this incident's session; made once."""
@@ -30,6 +41,8 @@ class Account(Protocol):
 class Attribute:
     """Reads and writes one attribute; `name` is the resource without its kind: `eni-1` of `network-interface/eni-1`.
 
+    An attribute whose name goes on after a dot is registered under the part before it, and gets the rest behind the
+    name: `key.AKIA1` of `iam-user/alice` is registered as ("iam-user", "key") and read with the name `alice/AKIA1`.
     Errors of botocore are left as they are: the platform names and translates them.
     """
 

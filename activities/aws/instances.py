@@ -1,0 +1,141 @@
+"""An EC2 instance as it is before a change: every interface, what could replace it, what could destroy the evidence.
+
+Owns what is read of it. Never decides what is set: `playbooks.aws.instances` does.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import JsonValue
+
+from activities.aws import balancing, groups, identities, instance_settings
+from activities.aws.attributes import Account, Attributes
+from activities.aws.observing import place_of, tags_of
+from activities.killswitch.platform import TargetUnknown
+from playbooks.aws.groups import open_name, quarantine_name
+from playbooks.aws.instance_permissions import OBSERVE
+from playbooks.aws.observation import AwsObservation, Fact
+from playbooks.platform_intent import PlatformIntent, mark
+from segmentation.workloads import Workload
+
+ON_THE_WAY_OUT = ("shutting-down", "terminated")
+
+
+def observe_instance(account: Account, target: Workload, intent: PlatformIntent) -> AwsObservation:
+    """An instance with everything that its containment could touch.
+
+    Raises:
+        TargetUnknown: it is terminated, or about to be.
+    """
+    place = place_of(target)
+    seen = instance_settings.instance(account, place.name)
+    if seen is None or seen["State"]["Name"] in ON_THE_WAY_OUT:
+        raise TargetUnknown(
+            f"instance/{place.name} is not there any more, or is being terminated.",
+            hint="Its volumes and their snapshots may be left: look for them by their tags.",
+        )
+    interfaces = _interfaces(account, place.name)
+    return AwsObservation(
+        target_id=target.workload_id,
+        reference=place,
+        kind=target.kind,
+        labels=tags_of(seen),
+        addresses=tuple(address for interface in interfaces for address in _addresses(interface)),
+        facts=(
+            *_instance_facts(account, seen),
+            *_interface_facts(account, interfaces),
+            *_group_facts(account, seen, intent),
+            *_balancing_facts(account, seen, interfaces),
+            *_profile_facts(account, seen),
+        ),
+    )
+
+
+def _interfaces(account: Account, name: str) -> list[dict[str, Any]]:
+    """Every interface that is attached, asked of the interfaces: they tell their kind and who manages them too."""
+    filters = [{"Name": "attachment.instance-id", "Values": [name]}]
+    pages = account.client("ec2").get_paginator("describe_network_interfaces").paginate(Filters=filters)
+    found = [interface for page in pages for interface in page["NetworkInterfaces"]]
+    return sorted(
+        found, key=lambda interface: (interface["Attachment"].get("DeviceIndex", 0), interface["NetworkInterfaceId"])
+    )
+
+
+def _addresses(interface: dict[str, Any]) -> Iterator[str]:
+    for item in interface.get("PrivateIpAddresses", []):
+        yield item["PrivateIpAddress"]
+        if public := item.get("Association", {}).get("PublicIp"):
+            yield public
+    yield from (item["Ipv6Address"] for item in interface.get("Ipv6Addresses", []))
+
+
+def _instance_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
+    name = seen["InstanceId"]
+    values: dict[str, JsonValue] = {
+        "vpc": seen.get("VpcId"),
+        "state": seen["State"]["Name"],
+        "lifecycle": seen.get("InstanceLifecycle", "on-demand"),
+        "termination-protection": instance_settings.read_protection(account, name),
+        "shutdown-behavior": instance_settings.read_shutdown(account, name),
+        "snapshots": instance_settings.read_snapshots(account, name),
+    }
+    yield from (Fact(resource=f"instance/{name}", attribute=key, value=value) for key, value in values.items())
+    for item in seen.get("BlockDeviceMappings", []):
+        device = f"block-device/{name}/{item['DeviceName']}"
+        yield Fact(resource=device, attribute="volume", value=item["Ebs"]["VolumeId"])
+        yield Fact(resource=device, attribute="delete-on-termination", value=item["Ebs"]["DeleteOnTermination"])
+
+
+def _interface_facts(account: Account, interfaces: list[dict[str, Any]]) -> Iterator[Fact]:
+    ids = sorted({group["GroupId"] for interface in interfaces for group in interface["Groups"]})
+    incidents = groups.tags_of(account, ids)
+    for interface in interfaces:
+        holders = {incidents.get(group["GroupId"], "") for group in interface["Groups"]} - {"", account.incident_id}
+        values: dict[str, JsonValue] = {
+            "groups": list(groups.names(account, interface["Groups"])),
+            "subnet": interface["SubnetId"],
+            "type": interface.get("InterfaceType", "interface"),
+            "requester-managed": bool(interface.get("RequesterManaged")),
+            "held-by": next(iter(sorted(holders)), None),
+        }
+        resource = f"network-interface/{interface['NetworkInterfaceId']}"
+        yield from (Fact(resource=resource, attribute=key, value=value) for key, value in values.items())
+
+
+def _group_facts(account: Account, seen: dict[str, Any], intent: PlatformIntent) -> Iterator[Fact]:
+    vpc, name = seen.get("VpcId", ""), seen["InstanceId"]
+    quarantine = f"{vpc}/{quarantine_name(intent.incident_id, name)}"
+    opened = f"{vpc}/{open_name(intent.incident_id, name)}"
+    rules = groups.read_quarantine(account, quarantine)
+    yield Fact(resource=f"quarantine-group/{quarantine}", attribute="rules", value=rules)
+    if intent.aws.two_step:
+        yield Fact(resource=f"open-group/{opened}", attribute="rules", value=groups.read_open(account, opened))
+
+
+def _balancing_facts(account: Account, seen: dict[str, Any], interfaces: list[dict[str, Any]]) -> Iterator[Fact]:
+    name = seen["InstanceId"]
+    scaling = balancing.read_scaling(account, name)
+    yield Fact(resource=f"instance/{name}", attribute="auto-scaling-group", value=scaling)
+    own = frozenset({name, *(address for interface in interfaces for address in _addresses(interface))})
+    resources = [*balancing.registrations(account, seen.get("VpcId", ""), own)]
+    resources += balancing.classic_balancers(account, name)
+    for resource in resources:
+        yield Fact(resource=resource, attribute="registration", value=balancing.REGISTERED)
+
+
+def _profile_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
+    name = seen["InstanceId"]
+    arn = instance_settings.read_profile(account, name)
+    yield Fact(resource=f"instance/{name}", attribute="instance-profile", value=arn)
+    if arn is None:
+        return
+    profile = account.client("iam").get_instance_profile(InstanceProfileName=str(arn).rpartition("/")[2])
+    policy = mark(account.incident_id)
+    for role in profile["InstanceProfile"]["Roles"]:
+        value = identities.ATTRIBUTES["iam-role", "policy"].read(account, f"{role['RoleName']}/{policy}")
+        yield Fact(resource=f"iam-role/{role['RoleName']}", attribute=f"policy.{policy}", value=value)
+
+
+ATTRIBUTES: Attributes = {**instance_settings.ATTRIBUTES, **balancing.ATTRIBUTES}
+OBSERVERS = {"ec2-instance": observe_instance}
+OBSERVER_PERMISSIONS = {"ec2-instance": OBSERVE}
