@@ -32,13 +32,13 @@ async def principal(given: Given, credentials: Credentials) -> Principal:
     return given.tokens.authenticate(credentials.credentials)
 
 
-def require(role: Role) -> Callable[[Principal], Awaitable[Principal]]:
-    """A dependency that lets in who has the role, by itself or included in a higher one."""
+def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency that lets in who has one of the roles, by itself or included in a higher one."""
 
     async def check(who: Annotated[Principal, Depends(principal)]) -> Principal:
-        if role not in who.roles:
+        if not set(roles) & set(who.roles):
             raise Forbidden(
-                f"{who.name} has the roles {', '.join(who.roles) or 'none'}; this takes {role}.",
+                f"{who.name} has the roles {', '.join(who.roles) or 'none'}; this takes {' or '.join(roles)}.",
                 hint="Ask somebody with the role, or an administrator for a token with it.",
             )
         return who
@@ -48,8 +48,13 @@ def require(role: Role) -> Callable[[Principal], Awaitable[Principal]]:
 
 # For routes that do not ask who it is.
 VIEWER = Depends(require("viewer"))
+# Who breaks the glass has to see what for, even if that is the only role they have.
+_reader = require("viewer", "break-glass")
+READER = Depends(_reader)
 RESPONDER = Depends(require("responder"))
 Viewer = Annotated[Principal, Depends(require("viewer"))]
+Decider = Annotated[Principal, Depends(_reader)]
 Responder = Annotated[Principal, Depends(require("responder"))]
 Approver = Annotated[Principal, Depends(require("approver"))]
 Admin = Annotated[Principal, Depends(require("admin"))]
+AdminOrBreakGlass = Annotated[Principal, Depends(require("admin", "break-glass"))]

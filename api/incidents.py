@@ -20,7 +20,7 @@ from activities.contracts.incident import (
     Stage,
 )
 from activities.ledger.incidents import IncidentFilter, Page
-from api.auth import VIEWER, Approver, Responder, Viewer
+from api.auth import READER, Approver, Decider, Responder
 from api.dependencies import ApiDependencies, Given
 from api.errors import Forbidden, NotFound
 from api.examples import DECISION, REASON
@@ -66,7 +66,7 @@ class Heard(Frozen):
     status: Literal["accepted"] = "accepted"
 
 
-@router.get("", summary="List incidents", responses=documented(400, 401, 403, 422), dependencies=[VIEWER])
+@router.get("", summary="List incidents", responses=documented(400, 401, 403, 422), dependencies=[READER])
 async def list_incidents(  # noqa: PLR0913 - each is one query parameter
     given: Given,
     *,
@@ -87,7 +87,7 @@ async def list_incidents(  # noqa: PLR0913 - each is one query parameter
     "/{incident_id}",
     summary="One incident with its timeline",
     responses=documented(401, 403, 404, 422),
-    dependencies=[VIEWER],
+    dependencies=[READER],
 )
 async def show_incident(incident_id: IncidentId, given: Given) -> IncidentDetail:
     """Also one whose workflow has not begun: it stands in detect."""
@@ -98,7 +98,7 @@ async def show_incident(incident_id: IncidentId, given: Given) -> IncidentDetail
 
 
 @router.post("/{incident_id}/decisions", summary="Decide at a gate", responses=PROBLEMS)
-async def decide(incident_id: IncidentId, body: DecisionBody, given: Given, who: Viewer) -> Heard:
+async def decide(incident_id: IncidentId, body: DecisionBody, given: Given, who: Decider) -> Heard:
     """Bound to the hash of the plan that was read."""
     found = _gate(await find_incident(given, incident_id), body.gate_id)
     allowed = found.gate.spec.roles
@@ -108,8 +108,10 @@ async def decide(incident_id: IncidentId, body: DecisionBody, given: Given, who:
             hint="Ask somebody with one of these roles.",
         )
     decision = Decision(actor=who.actor, roles=who.roles, **body.model_dump())
-    # The same person's same answer has the same id: a retry after a lost response is not a second decision.
-    update_id = f"decide:{body.gate_id}:{body.plan_hash[-16:]}:{body.verdict}:{who.name}"
+    # The same person's same answer has the same id: a retry after a lost response is not a second decision. A gate
+    # that was escalated asks anew.
+    anew = ":escalated" if found.gate.escalated_at else ""
+    update_id = f"decide:{body.gate_id}:{body.plan_hash[-16:]}:{body.verdict}:{who.name}{anew}"
     await update_workflow(given, found.workflow_id, "decide", DecisionRequest(decision=decision), update_id)
     return Heard(incident_id=incident_id)
 

@@ -5,6 +5,7 @@ instance: reading back shows the quarantine group on every interface. One target
 that a slow moment weighs on both.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +14,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import urllib3
 from kubernetes import client, watch
 from pydantic import Field
 
 from lab.errors import LabError
 from lab.platforms import Platforms
-from lab.waiting import wait_until
 from lab.webhook import Sender
 from playbooks.kubernetes.marks import QUARANTINE
 from segmentation.workloads import Frozen
@@ -59,6 +60,10 @@ class QuarantineWatch:
 
     def _look(self) -> None:
         pods = self._watch.stream(self._core.list_namespaced_pod, self._namespace)  # type: ignore[no-untyped-call]
+        with contextlib.suppress(urllib3.exceptions.HTTPError):  # the server ends before we do
+            self._note(pods)
+
+    def _note(self, pods: Any) -> None:
         for event in pods:
             pod = event["object"]
             if QUARANTINE in (pod.metadata.labels or {}):
@@ -109,12 +114,19 @@ class PlatformBench:
 
     def _once(self, targets: list[str], cut_ns: Callable[[list[str]], int | None]) -> float:
         sent_ns, incident_id = self._sender.send_targets(rule="Bench", targets=targets)
-        wait_until(lambda: cut_ns(targets) is not None, CUT_SECONDS, f"the cut of {len(targets)} targets")
-        blocked_ns = cut_ns(targets)
-        if blocked_ns is None:
-            raise LabError(f"incident {incident_id} let go before it was asked to")
+        blocked_ns = self._cut(incident_id, targets, cut_ns)
         self._release(incident_id)
         return (blocked_ns - sent_ns) / 1e6
+
+    def _cut(self, incident_id: str, targets: list[str], cut_ns: Callable[[list[str]], int | None]) -> int:
+        deadline = time.monotonic() + CUT_SECONDS
+        while (found := cut_ns(targets)) is None:
+            if time.monotonic() > deadline:
+                incident = self._api.get(f"/v1/incidents/{incident_id}").json()
+                states = [f"{t['workload']['name']}: {t['state']} {t['reason']}" for t in incident["targets"]]
+                raise LabError(f"{len(targets)} targets were not cut in {CUT_SECONDS:g} s: {'; '.join(states)}")
+            time.sleep(0.002)
+        return found
 
     def _release(self, incident_id: str) -> None:
         """Let go before the next is measured, or it would be measured beside this one's proofs."""

@@ -21,7 +21,7 @@ from lab.cluster import Cluster
 
 CLUSTER = "lab"
 RBAC = Path(__file__).parents[1] / "deploy" / "kubernetes"
-WORKER_ACCOUNT = "firebreak/firebreak-worker"
+WORKER_ACCOUNT = "firebreak/kubernetes-worker"
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 INTERFACES = 2
 

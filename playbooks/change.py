@@ -35,6 +35,10 @@ def _is_true(value: object) -> bool:
     return value is True
 
 
+def _is_false(value: object) -> bool:
+    return value is False
+
+
 class Setting(Frozen):
     """One attribute of one resource: what it was and what it is to be.
 
@@ -59,6 +63,11 @@ class Setting(Frozen):
     )
     reversible: bool = Field(
         default=True, exclude_if=_is_true, description="False: release leaves it as it is, and the plan says so."
+    )
+    shelter: bool = Field(
+        default=False,
+        exclude_if=_is_false,
+        description="True: what was set after it relies on it, so it stays while any of that could not be taken back.",
     )
 
     @property
@@ -153,9 +162,15 @@ def _lapsed(value: JsonValue) -> JsonValue:
 def replanned(earlier: PlatformChange, later: PlatformChange) -> PlatformChange:
     """A new plan of a target on which parts of an earlier plan stand: those keep what was there before them.
 
-    A setting of the earlier plan that the later one does not name stands already. One that both name is where somebody
-    else has been: what is there now is what will be restored.
+    A setting of the earlier plan that the later one does not name stands already, and one that was left between its two
+    steps is still its own. Any other that both name is where somebody else has been: what is there now is what will be
+    restored.
     """
     newer = {setting.place: setting for setting in later.settings}
-    kept = tuple(newer.pop(setting.place, setting) for setting in earlier.settings)
+    kept = tuple(_later_of(setting, newer.pop(setting.place, setting)) for setting in earlier.settings)
     return later.model_copy(update={"settings": (*kept, *newer.values())})
+
+
+def _later_of(earlier: Setting, later: Setting) -> Setting:
+    halfway = earlier.via is not None and earlier.via == later.via and earlier.after == later.after
+    return earlier if halfway and later.before == later.after else later

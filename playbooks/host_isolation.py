@@ -66,8 +66,10 @@ class HostObservation(Frozen):
     )
 
     def without(self, table: str) -> "HostObservation":
-        """The same host without one of our tables: what to plan from when the table is to be loaded anew."""
-        return self.model_copy(update={"firebreak_tables": tuple(t for t in self.firebreak_tables if t != table)})
+        """The same host without one of our tables: as it was before, and what to plan from to load it anew."""
+        tables = tuple(t for t in self.firebreak_tables if t != table)
+        chains = tuple(chain for chain in self.base_chains if chain.split(" ")[1] != table)
+        return self.model_copy(update={"firebreak_tables": tables, "base_chains": chains})
 
 
 class IsolationIntent(Frozen):
@@ -166,6 +168,13 @@ def refit(change: HostChange, devices: Iterable[str]) -> HostChange:
     undo = tuple(isolation_rules.undo(change.table, wanted, bridged=_is_bridged(change)))
     commands = (*kept["inet"], *egress, *kept["bridge"])
     return change.model_copy(update={"devices": wanted, "commands": commands, "undo": undo})
+
+
+def lifeline_of(change: HostChange) -> tuple[isolation_rules.Endpoint, ...]:
+    """The endpoints that a change leaves open for orders to come, as its rules name them; none if it is empty."""
+    rules = (command["add"].get("rule", {}) for command in change.commands if "add" in command)
+    out = [r["expr"] for r in rules if r.get("family") == "inet" and r["chain"].startswith("output")]
+    return isolation_rules.lifeline_in(out)
 
 
 def renewal(change: HostChange, lease_seconds: int) -> tuple[NftCommand, ...]:

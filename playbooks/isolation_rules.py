@@ -6,8 +6,9 @@ lease.
     inet("firebreak_i1", [(ip_address("10.78.0.1"), 7233, "tcp")], lease_seconds=900, log_group=5)
 """
 
+import itertools
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from playbooks import mode_rules
@@ -121,6 +122,17 @@ def undo(name: str, devices: Sequence[str], *, bridged: bool = False) -> list[Nf
     """Delete our tables, whether or not they stand."""
     families = ["inet", *(["netdev"] if devices else []), *(["bridge"] if bridged else [])]
     return [command for family in families for command in _fresh(family, name)[:2]]
+
+
+def lifeline_in(rules: Sequence[list[Expr]]) -> tuple[Endpoint, ...]:
+    """The endpoints that the rules of an output chain leave open; what a mode allows beside them comes later."""
+    found: list[Endpoint] = []
+    for expressions in itertools.takewhile(lambda expr: expr != _discovery(), rules):
+        matches = [expr["match"] for expr in expressions if "payload" in expr.get("match", {}).get("left", {})]
+        if matches:
+            address, port = matches
+            found.append((ip_address(address["right"]), port["right"], port["left"]["payload"]["protocol"]))
+    return tuple(found)
 
 
 def body(command: NftCommand) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Loading playbooks and detections from YAML: either valid, or every error with its place.
+"""Loading playbooks, detections and safeguards from YAML: either valid, or every error with its place.
 
-Owns the way from text to models and the words of the errors. Reads the files of one folder, nothing else;
+Owns the way from text to models and the words of the errors. Reads the files it is named, nothing else;
 never runs in a workflow, which gets its playbook as data.
 
     load_playbook(text, "lateral-movement.yaml")
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from playbooks.alerts import Alert
 from playbooks.detection import Detection
 from playbooks.playbook import Playbook
+from playbooks.safeguards import Safeguards
 from playbooks.validation import problems_of
 from playbooks.yaml_text import MAX_CHARACTERS, Parsed, Place, Problem, parse_yaml
 from segmentation.errors import FirebreakError
@@ -32,7 +33,7 @@ Model = TypeVar("Model", bound=Frozen)
 
 
 class PlaybookInvalid(FirebreakError):
-    """YAML that is no playbook or detection; the summary has one line for each problem."""
+    """YAML that is no playbook, detection or list of safeguards; the summary has one line for each problem."""
 
     code: ClassVar[str] = "playbook-invalid"
 
@@ -83,6 +84,15 @@ def load_detections(directory: Path) -> tuple[Detection, ...]:
     return _load_folder(directory, load_detection)
 
 
+def load_safeguards(path: Path | None) -> Safeguards:
+    """The safeguards of a site; without a file the defaults, which protect nothing and limit by number.
+
+    Raises:
+        PlaybookInvalid: with every problem and its line and column; also where there is no such file.
+    """
+    return _load(_read(path, str(path)), str(path), Safeguards) if path is not None else Safeguards()
+
+
 def choose(playbooks: Iterable[Playbook], alert: Alert) -> Playbook | None:
     """The most specific playbook that answers the alert at its severity; the first of equals; None: triage.
 
@@ -126,7 +136,7 @@ def _load_folder(directory: Path, load: Callable[[str, str], Document]) -> tuple
     loaded: dict[str, tuple[str, Document]] = {}
     for path in sorted(p for p in directory.iterdir() if p.suffix in {".yaml", ".yml"}):
         try:
-            document = load(_read(path), path.name)
+            document = load(_read(path, path.name), path.name)
         except PlaybookInvalid as error:
             problems.extend(error.problems)
             continue
@@ -139,7 +149,7 @@ def _load_folder(directory: Path, load: Callable[[str, str], Document]) -> tuple
     return tuple(document for _, document in loaded.values())
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, name: str) -> str:
     try:
         with path.open("rb") as file:
             # One byte more than fits, so that the bound is noticed without reading all of a huge file.
@@ -149,7 +159,7 @@ def _read(path: Path) -> str:
             Place(1, error.start + 1),
             f"byte {error.object[error.start]:#04x} at offset {error.start}",
         )
-        raise PlaybookInvalid([Problem(path.name, place, (), "UTF-8", found)]) from None
+        raise PlaybookInvalid([Problem(name, place, (), "UTF-8", found)]) from None
     except OSError as error:
         found = error.strerror or type(error).__name__
-        raise PlaybookInvalid([Problem(path.name, Place(1, 1), (), "a readable file", found)]) from None
+        raise PlaybookInvalid([Problem(name, Place(1, 1), (), "a readable file", found)]) from None

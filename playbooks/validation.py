@@ -40,6 +40,7 @@ _EXPECTED: dict[str, Callable[[Context], str]] = {
     "too_long": lambda ctx: f"at most {_count(ctx['max_length'])}",
     "string_too_short": lambda ctx: f"text of {ctx['min_length']} characters or more",
     "string_too_long": lambda ctx: f"text of {ctx['max_length']} characters or fewer",
+    "ip_any_network": lambda _: "a network such as 10.0.0.0/8 or fd00::/8, no bit set behind its prefix",
     "string_pattern_mismatch": lambda ctx: _PATTERNS.get(ctx["pattern"], f"text that matches {ctx['pattern']}"),
 }
 _HINTS = {

@@ -17,9 +17,12 @@ with workflow.unsafe.imports_passed_through():
     from activities.contracts.killswitch import Contained
     from activities.contracts.response import ContainStart, Planned
     from playbooks.host_isolation import HostObservation
+    from playbooks.planning import as_observed
+    from playbooks.safeguards import protection
 
 from workflows.choosing import switch_of
 from workflows.gates import Gatekeeper
+from workflows.lease_words import lapsed, last_renewal, shortcomings
 from workflows.orders import Orders, reason_of
 from workflows.questions import contain_gate, drift_gate
 from workflows.stopping import stop_restraint
@@ -85,7 +88,8 @@ class ContainTargetWorkflow(Gatekeeper):
         tries, until = 0, workflow.now() + timedelta(seconds=self._start.contain.lease.max_seconds)
         while True:
             try:
-                return await self._plan_and_apply()
+                if not (reason := await self._restrained(tries)):
+                    return await self._plan_and_apply()
             except FailureError as error:
                 reason = reason_of(error)
                 if not may_come_right(error) or workflow.now() >= until:
@@ -97,13 +101,20 @@ class ContainTargetWorkflow(Gatekeeper):
                 return None
             tries += 1
 
+    async def _restrained(self, tries: int) -> str:
+        """Why what nobody approved must not be tried again now: somebody may have stopped everything meanwhile."""
+        if self._start.gate is not None or not (tries or self._start.delayed):
+            return ""
+        restraint = await stop_restraint(self._start.incident_id)
+        return restraint and f"{restraint}."
+
     async def _plan_and_apply(self) -> Standing | None:
         """Ask where people have to be asked, and apply; None: they said no."""
         start = self._start
-        if start.gate is None:
-            planned = start.planned
-            if planned is None and self._switch.plans_first:
-                planned = await self._switch.plan()
+        planned = start.planned
+        if start.gate is None and planned is None and self._switch.plans_first:
+            planned = await self._switch.plan()
+        if start.gate is None and not (planned and self._protection(planned)):
             await self._show(planned)
             return await self._switch.apply(planned, approved=False)
         for question in range(1, QUESTIONS + 1):
@@ -124,7 +135,16 @@ class ContainTargetWorkflow(Gatekeeper):
             return self._start.planned
         planned = await self._switch.plan()
         await self._show(planned, "awaiting-decision")
-        return planned if await self.ask(contain_gate(self._start, planned, question)) == "approved" else None
+        protected = self._protection(planned)
+        gate = contain_gate(self._start, planned, question, protected)
+        return planned if await self.ask(gate) == "approved" else None
+
+    def _protection(self, planned: Planned) -> str:
+        """Why the target is protected by what only its platform knew; a host was judged before."""
+        seen, start = planned.observation, self._start
+        if isinstance(seen, HostObservation):
+            return ""
+        return protection(start.safeguards, start.contain, as_observed(start.target, seen))
 
     async def _show(self, planned: Planned | None, state: TargetState = "applying") -> None:
         """What is planned; of a target without a plan of ours there is nothing to tell yet."""
@@ -141,7 +161,7 @@ class ContainTargetWorkflow(Gatekeeper):
             observation=standing.observation if isinstance(standing, Isolated) else None,
             applied_at=standing.applied_at,
             lease_until=until,
-            reason=_shortcomings(standing),
+            reason=shortcomings(standing),
         )
 
     async def _prove(self, standing: Standing) -> None:
@@ -174,25 +194,15 @@ class ContainTargetWorkflow(Gatekeeper):
         try:
             renewed = await self._switch.renew(standing)
         except FailureError as error:
-            await self._become("isolated", reason=f"renewal failed: {reason_of(error)}{self._lapsed()}")
+            await self._become("isolated", reason=f"renewal failed: {reason_of(error)}{self._lapse()}")
             return
-        warning = self._warning(f"{renewed.until:%Y-%m-%d %H:%M} UTC") if is_last else ""
+        warning = last_renewal(self._start.contain.lease.ends, renewed.until) if is_last else ""
         reason = "; ".join(filter(None, (renewed.note, warning)))
         await self._become("isolated", lease_until=renewed.until, reason=reason)
 
-    def _warning(self, until: str) -> str:
-        """What people have to know before the lease has had its longest time."""
-        if self._start.contain.lease.ends == "closed":
-            return "its lease has had its longest time: it holds until a person releases it"
-        return f"its lease has had its longest time and ends at {until}: contain it anew to keep it"
-
-    def _lapsed(self) -> str:
-        """What the clock says of a lease that can't be renewed: its dead-man asks nobody."""
-        until = self._status.lease_until
+    def _lapse(self) -> str:
         by_itself = self._switch.lets_go_by_itself and self._start.contain.lease.ends == "open"
-        if not by_itself or until is None or workflow.now() < until:
-            return ""
-        return f"; its lease ran out at {until:%H:%M:%S} UTC: it is no longer cut off"
+        return lapsed(self._status.lease_until, workflow.now()) if by_itself else ""
 
     def _continue(self, standing: Standing) -> None:
         carried = {
@@ -250,11 +260,3 @@ class ContainTargetWorkflow(Gatekeeper):
         except FailureError as error:
             # The lease outlives an incident that somebody ended: nobody else holds it.
             workflow.logger.warning("the incident does not hear of %s: %s", name, reason_of(error))
-
-
-def _shortcomings(standing: Standing) -> str:
-    """What is said not to be as it should be, though the change was applied."""
-    if isinstance(standing, Contained):
-        return "; ".join(standing.problems)
-    unread = "" if standing.read_back else "its rules could not be read back whole"
-    return "; ".join(filter(None, (unread, standing.detail)))

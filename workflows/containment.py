@@ -5,7 +5,6 @@ stages.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio import workflow
@@ -21,22 +20,23 @@ with workflow.unsafe.imports_passed_through():
         TargetStatus,
     )
     from activities.contracts.response import ContainStart, Planned
-    from playbooks.gates import Gate, Outcome
+    from playbooks.gates import Gate
     from playbooks.host_isolation import HostObservation
+    from playbooks.planning import as_observed
     from playbooks.playbook import Playbook
     from playbooks.triage import Route, choose_route
     from segmentation.workloads import Workload
 
 from workflows.choosing import switch_of
+from workflows.gates import Gatekeeper
 from workflows.intents import intent_of
 from workflows.leases import Leases
 from workflows.orders import Orders, reason_of
 from workflows.record import IncidentRecord
 from workflows.stopping import stop_restraint
 from workflows.switches import may_come_right
-from workflows.together import gate_of, plan_all
+from workflows.together import Plan, gate_of, plan_all
 
-Ask = Callable[[Gate], Awaitable[Outcome]]
 # Who does not answer in this time is left to a child, which goes on trying.
 FAST = timedelta(seconds=10)
 
@@ -44,8 +44,8 @@ FAST = timedelta(seconds=10)
 class Containments:
     """The targets of one incident."""
 
-    def __init__(self, start: IncidentStart, playbook: Playbook, record: IncidentRecord, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, start: IncidentStart, playbook: Playbook, record: IncidentRecord, people: Gatekeeper) -> None:
+        self._gatekeeper = people
         self._start = start
         self._playbook = playbook
         self._record = record
@@ -129,16 +129,14 @@ class Containments:
         target, reason = start.target, reason_of(error)
         if may_come_right(error):
             self._record.note("target-delayed", f"{target.name} could not be isolated at once: {reason} Trying again.")
-            await self.leases.hold(start)
+            await self.leases.hold(start.model_copy(update={"delayed": True}))
             return
         self._record.set_target(TargetStatus(workload=target, state="failed", reason=reason))
         self._record.note("target-failed", f"{target.name} could not be isolated: {reason}")
 
     async def _is_protected_after_all(self, target: Workload, planned: Planned) -> bool:
         """The labels of a platform's target are known only once it was observed."""
-        labels = {} if isinstance(planned.observation, HostObservation) else planned.observation.labels
-        known = target.model_copy(update={"labels": target.labels | labels})
-        route = self._route(known, None)
+        route = self._route(as_seen(target, planned), None)
         if route.way != "people-decide":
             return False
         await self._ask_people(target, route)
@@ -161,7 +159,7 @@ class Containments:
         asked = [target for target in targets if routes[target.workload_id].way == "people-decide"]
         by_gate: dict[str, list[Workload]] = {}
         for target in asked:
-            by_gate.setdefault(str(routes[target.workload_id].gate), []).append(target)
+            by_gate.setdefault(str(routes[target.workload_id]), []).append(target)
         together = [group for group in by_gate.values() if len(group) > 1]
         grouped = {target.workload_id for group in together for target in group}
         alone = [target for target in targets if target.workload_id not in grouped]
@@ -176,24 +174,33 @@ class Containments:
         starts = [self._contain_start(target).model_copy(update={"gate": route.gate}) for target in targets]
         plans, unplanned = await plan_all(starts, self._orders)
         rest = asyncio.gather(*(self.leases.hold(start) for start in unplanned))
+        # What only the platform knew of a target may protect it more than the gate of the others does.
+        apart = [(s, p) for s, p in plans if self._route(as_seen(s.target, p), None).gate != route.gate]
+        alone = asyncio.gather(*(self.leases.hold(start) for start, _ in apart))
+        plans = [plan for plan in plans if plan not in apart]
         if plans and route.gate is not None:
-            for start, plan in plans:
-                waiting = TargetStatus(workload=start.target, state="awaiting-decision", change=plan.change)
-                self._record.set_target(waiting)
-            approved = await self._ask(gate_of(plans, route.gate, route.reason)) == "approved"
-            await asyncio.gather(*(self._decided(start, plan, approved=approved) for start, plan in plans))
-        await rest
+            await self._ask_about(plans, gate_of(plans, route.gate, route.reason))
+        await asyncio.gather(rest, alone)
+
+    async def _ask_about(self, plans: list[Plan], gate: Gate) -> None:
+        for start, plan in plans:
+            self._record.set_target(TargetStatus(workload=start.target, state="awaiting-decision", change=plan.change))
+        approved = await self._gatekeeper.ask(gate) == "approved"
+        await asyncio.gather(*(self._decided(start, plan, approved=approved) for start, plan in plans))
 
     async def _decided(self, start: ContainStart, plan: Planned, *, approved: bool) -> None:
         if approved:
             await self.leases.hold(start.model_copy(update={"planned": plan, "approved": True}))
             return
-        reason = "people or the deadline denied the plan"
+        reason = self._gatekeeper.restrained_by or "people or the deadline denied the plan"
         denied = TargetStatus(workload=start.target, state="denied", change=plan.change, reason=reason)
         self._record.set_target(denied)
         self._record.note("target-denied", f"{start.target.name} is denied: {reason}.")
 
     async def _ask_people(self, target: Workload, route: Route) -> None:
+        if route.way == "at-once" and target.kind != "host":
+            await self._contain_at_once(target)  # its labels are judged once it was observed
+            return
         self._record.note("route-chosen", f"{target.name}: {route.way}, because {route.reason}.")
         gate = None if route.way == "at-once" else route.gate
         question = f"Isolate {target.name}? {route.reason}."
@@ -209,6 +216,7 @@ class Containments:
             intent=intent_of(self._start, self._playbook, target, workflow.now()),
             contain=self._playbook.contain,
             requested_by=self._requested_by,
+            safeguards=self._start.safeguards,
         )
 
     @property
@@ -216,3 +224,9 @@ class Containments:
         """The person who asked for it, who never decides on it; else the workflow."""
         source = self._start.alerts.first.source
         return source if source.startswith("user:") else "workflow"
+
+
+def as_seen(target: Workload, planned: Planned) -> Workload:
+    """What is known of the target since it was observed; of a host nothing new."""
+    seen = planned.observation
+    return target if isinstance(seen, HostObservation) else as_observed(target, seen)

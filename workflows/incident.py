@@ -55,7 +55,7 @@ class IncidentWorkflow(Gatekeeper):
         answered = start.playbook is not None and bool(start.targets)
         self._containments = None
         if answered and start.playbook is not None:
-            self._containments = Containments(start, start.playbook, self._record, self.ask)
+            self._containments = Containments(start, start.playbook, self._record, self)
 
     @workflow.run
     async def run(self, start: IncidentStart) -> IncidentSnapshot:

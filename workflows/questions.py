@@ -9,19 +9,23 @@ with workflow.unsafe.imports_passed_through():
     from activities.contracts.response import ContainStart, Planned
     from playbooks.canonical import digest
     from playbooks.gates import Gate
-    from playbooks.triage import PEOPLE
+    from playbooks.triage import BREAK_GLASS, PEOPLE
 
 
-def contain_gate(start: ContainStart, planned: Planned, question: int) -> Gate:
-    """Whether to contain the target by this very plan; asked again where the plan did not fit any more."""
+def contain_gate(start: ContainStart, planned: Planned, question: int, protected: str = "") -> Gate:
+    """Whether to contain the target by this very plan; asked again where the plan did not fit any more.
+
+    `protected`: why it takes breaking the glass, whatever gate it began with.
+    """
+    words = start.question or f"Isolate {start.target.name}?"
     again = f".{question}" if question > 1 else ""
     return Gate(
         gate_id=f"contain.{start.target.name}{again}",
         incident_id=start.incident_id,
-        question=start.question or f"Isolate {start.target.name}?",
+        question=f"{words} It is protected ({protected})." if protected and "protected" not in words else words,
         plan_hash=planned.change.plan_hash,
         plan=planned.change.summary,
-        spec=start.gate or PEOPLE,
+        spec=BREAK_GLASS if protected else start.gate or PEOPLE,
         requested_by=start.requested_by,
         opened_at=workflow.now(),
     )

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         Stage,
         TargetStatus,
     )
+    from playbooks.gates import breaks_glass
 
 RETRY_INTERVAL = timedelta(seconds=10)
 Detail = str | int | float | bool | None
@@ -85,10 +86,14 @@ class IncidentRecord:
         if before is None:
             deadline = gate.deadline.isoformat()
             self.note("gate-opened", gate.question, plan_hash=gate.plan_hash, deadline=deadline)
+        elif gate.escalated_at and not before.gate.escalated_at:
+            decided = 0
+            self.note("gate-escalated", gate.question, deadline=gate.deadline.isoformat())
         for decision in gate.decisions[decided:]:
             actor, verdict = decision.actor, decision.verdict
             summary = f"{actor.removeprefix('user:')} says {verdict} on {gate.gate_id}. {decision.reason}"
-            self.note("decision", summary, actor=actor, plan_hash=decision.plan_hash, verdict=verdict)
+            kind = "break-glass" if breaks_glass(gate, decision) else "decision"
+            self.note(kind, summary, actor=actor, plan_hash=decision.plan_hash, verdict=verdict)
         if status.outcome and (before is None or before.outcome is None):
             self.note("gate-closed", f"{gate.gate_id} is {status.outcome}.", outcome=status.outcome)
         self.update(waiting_for="" if status.outcome else f"decision on {gate.gate_id}")

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.gates import Gatekeeper
 from workflows.orders import Orders, give, reason_of
+from workflows.stopping import stop_restraint
 
 
 @workflow.defn
@@ -25,6 +26,7 @@ class RemediateWorkflow(Gatekeeper):
     def __init__(self, start: RemediateStart) -> None:
         super().__init__()
         self._announce = self._announce_gate
+        self._restraint = lambda: stop_restraint(start.incident_id)
         self._start = start
         self._orders = Orders(start.incident_id)
 
@@ -34,7 +36,9 @@ class RemediateWorkflow(Gatekeeper):
         if start.remediate.action == "none" or not start.intruders:
             return RemediateResult(state="nothing-to-do", summary="no process was found that the alert accuses")
         if start.remediate.gate and await self.ask(self._gate(start.remediate.gate)) == "denied":
-            return RemediateResult(state="denied", summary="people or the deadline denied the repair")
+            return RemediateResult(
+                state="denied", summary=self.restrained_by or "people or the deadline denied the repair"
+            )
         return await self._kill()
 
     def plan_hash(self) -> str:

@@ -14,6 +14,7 @@ from playbooks.gates import GateSpec, PlanHash
 from playbooks.host_isolation import HostChange, HostObservation, IsolationIntent
 from playbooks.platform_intent import PlatformIntent
 from playbooks.playbook import ContainSpec, ForensicsSpec, RemediateSpec
+from playbooks.safeguards import Safeguards
 from segmentation.workloads import Frozen, Name, Workload
 
 
@@ -51,6 +52,8 @@ class ContainStart(Frozen):
     isolated: Isolated | None = None
     contained: Contained | None = Field(default=None, exclude_if=_is_none)
     planned: Planned | None = Field(default=None, exclude_if=_is_none)
+    delayed: bool = Field(default=False, exclude_if=_is_false, description="The fast path gave up waiting for it.")
+    safeguards: Safeguards = Field(default=Safeguards(), exclude_if=lambda found: found == Safeguards())
     approved: bool = Field(default=False, exclude_if=_is_false, description="People have approved `planned` already.")
     renewals: int = Field(default=0, description="Carried over when the workflow continues as new.")
     status: TargetStatus | None = Field(default=None, description="Carried over with them.")

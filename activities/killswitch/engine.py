@@ -14,7 +14,7 @@ import structlog
 from pydantic import JsonValue
 
 from activities.contracts.killswitch import Applied, Drift, LetGo, ReadBack
-from activities.killswitch.platform import Moment, PlanStale, Platform, PlatformRefused
+from activities.killswitch.platform import Moment, PlanStale, Platform, PlatformRefused, TargetUnknown
 from playbooks.change import PlatformChange, Setting, standing
 from segmentation.errors import FirebreakError
 
@@ -105,22 +105,29 @@ def renew(platform: Platform, change: PlatformChange, moment: Moment) -> Applied
 def release(platform: Platform, change: PlatformChange, moment: Moment, *, overwrite: bool) -> LetGo:
     """Take back what is ours, last setting first; what somebody else has set stays, unless `overwrite`.
 
-    What the platform refuses to take back is reported like drift, and holds up nothing else.
+    What the platform refuses to take back, and what is gone, is reported like drift, and holds up nothing else but the
+    settings that shelter it: a pod that keeps our labels keeps the policy that they stand for.
     """
-    was_standing, drift = False, []
+    was_standing, exposed, drift = False, False, []
     for setting in reversed([setting for setting in change.settings if setting.reversible]):
         current = platform.read(setting)
         where = standing(setting, current)
         was_standing = was_standing or where in ("after", "via")
         if where == "before":
             continue
-        if where == "drift" and not overwrite:
+        if setting.shelter and exposed:
+            drift.append(_because(setting, f"{setting.resource} stays: what relies on it could not be taken back."))
+        elif where == "drift" and not overwrite:
             drift.append(_drift(setting, current))
-            continue
-        try:
-            platform.write(setting, setting.before, moment)
-        except PlatformRefused as error:
-            drift.append(Drift(resource=setting.resource, attribute=setting.attribute, words=str(error)))
+            exposed = exposed or current is not None
+        else:
+            try:
+                platform.write(setting, setting.before, moment)
+            except TargetUnknown as error:
+                drift.append(_because(setting, str(error)))
+            except (PlatformRefused, PlanStale) as error:
+                drift.append(_because(setting, str(error)))
+                exposed = True
     return LetGo(released_at=datetime.now(UTC), restored=not drift, was_standing=was_standing, drift=tuple(drift))
 
 
@@ -134,6 +141,10 @@ def in_words(setting: Setting, current: JsonValue) -> str:
 
 def _drift(setting: Setting, current: JsonValue) -> Drift:
     return Drift(resource=setting.resource, attribute=setting.attribute, words=in_words(setting, current))
+
+
+def _because(setting: Setting, words: str) -> Drift:
+    return Drift(resource=setting.resource, attribute=setting.attribute, words=words)
 
 
 def _short(value: JsonValue) -> str:

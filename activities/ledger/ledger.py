@@ -19,7 +19,9 @@ from activities.ledger.incidents import Incidents
 from activities.ledger.intake import Intake
 from activities.ledger.join_tokens import JoinTokens
 from activities.ledger.refusals import Refusals
+from activities.ledger.reservations import Reservations
 from activities.ledger.schema import migrate
+from activities.ledger.stop import GlobalStop
 
 
 class Ledger:
@@ -34,6 +36,8 @@ class Ledger:
         self.intake = Intake(database, self.hosts)
         self.join_tokens = JoinTokens(database, self.hosts)
         self.refusals = Refusals(database)
+        self.reservations = Reservations(database)
+        self.stop = GlobalStop(database, self.audit)
 
     @classmethod
     def open(cls, url: str) -> Self:

@@ -142,6 +142,16 @@ join_tokens = Table(
     Column("uses_left", Integer, nullable=True),
 )
 
+containments = Table(
+    "containments",
+    metadata,
+    Column("incident_id", String(256), primary_key=True),
+    Column("target_id", String(256), primary_key=True),
+    Column("group", String(512), nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Index("ix_containments_at", "at"),
+)
+
 refusals = Table(
     "refusals",
     metadata,

@@ -17,7 +17,7 @@ from activities.report.answers import ASPECTS, CUT_ASPECTS, Answer, Tone, answer
 from activities.report.milestones import Milestone, milestones_of, moment_of
 from activities.report.words import listed, span, utc
 from playbooks.gates import Decision
-from playbooks.proof import Measurement
+from playbooks.proof import Measurement, Proof
 
 _HELD_STATES = {"isolated", "released", "expired"}
 
@@ -132,7 +132,7 @@ def _sentences(target: TargetStatus) -> list[str]:
     if target.state not in _HELD_STATES:
         return [f"{name} is {target.state}. {target.reason}".strip()]
     if proof is None or proof.verdict == "unproven":
-        said = [f"{name} was isolated, and nobody could measure the effect."]
+        said = [f"{name} was isolated, {_read_back(proof)}."]
     elif proof.verdict == "partial":
         said = [f"{name} was isolated, but {listed(list(proof.reasons))}."]
     else:
@@ -147,10 +147,21 @@ def _sentences(target: TargetStatus) -> list[str]:
     return [*said, *_ended(target)]
 
 
+def _read_back(proof: Proof | None) -> str:
+    """What is known where nobody measured: of a platform, whether its settings read back as set."""
+    said = {
+        "stands": "its settings read back as set, and nobody measured their effect",
+        "differs": "and its settings do not read back as set",
+        "unknown": "and its settings could not be read back",
+    }
+    known = proof.configuration if proof is not None else None
+    return said[known] if known is not None else "and nobody could measure the effect"
+
+
 def _ended(target: TargetStatus) -> list[str]:
     name = target.workload.name
     if target.state == "released":
-        after = {True: "its rules are as they were before", False: "its rules differ from before", None: ""}
+        after = {True: "everything is as it was before", False: "something differs from before", None: ""}
         return [f"{name} is released" + (f"; {after[target.restored]}" if target.restored is not None else "") + "."]
     return [f"The lease on {name} has ended."] if target.state == "expired" else [f"{name} is still isolated."]
 

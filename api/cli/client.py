@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 
 import httpx
 import typer
-from pydantic import Field, SecretStr
 
-from api.settings import Settings, load
+from api.settings import ClientSettings, load
 from segmentation.errors import FirebreakError
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -29,13 +28,6 @@ class ApiAway(FirebreakError):
     code: ClassVar[str] = "api-away"
 
 
-class ClientSettings(Settings):
-    """Where the API is and who asks; the state directory for what is done on the node itself."""
-
-    url: str = Field(default="http://127.0.0.1:8080", description="Address of the API.")
-    token: SecretStr | None = Field(default=None, description="Bearer token; made by `firebreak token create`.")
-
-
 class ApiClient:
     """Requests that either return JSON or raise what the problem document says."""
 
@@ -50,13 +42,17 @@ class ApiClient:
         """POST of a JSON body."""
         return self._call("POST", path, json=body)
 
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """PUT of a JSON body."""
+        return self._call("PUT", path, json=body)
+
     def send(self, path: str, body: bytes, headers: dict[str, str]) -> Any:
         """POST of bytes as they are; signed ones must not be written anew."""
         return self._call("POST", path, content=body, headers=headers)
 
-    def delete(self, path: str) -> None:
-        """DELETE."""
-        self._call("DELETE", path)
+    def delete(self, path: str, **query: str) -> Any:
+        """DELETE; None where nothing is answered."""
+        return self._call("DELETE", path, params=query)
 
     @contextmanager
     def stream(self, path: str, **query: str) -> Iterator[httpx.Response]:

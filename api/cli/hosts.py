@@ -33,9 +33,16 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def forget(context: typer.Context, host_id: Annotated[str, typer.Argument(help="Id of the host.")]) -> None:
+def forget(
+    context: typer.Context,
+    host_id: Annotated[str, typer.Argument(help="Id of the host.")],
+    as_json: AsJson = False,
+) -> None:
     """Drop a host and its pinned key, so that it can join anew."""
     api(context).delete(f"/v1/hosts/{host_id}")
+    if as_json:
+        print_json({"host_id": host_id, "status": "forgotten"})
+        return
     say(f"{host_id} is forgotten.")
 
 
@@ -54,7 +61,7 @@ def create(
         print_json(made)
         return
     typer.echo(made["token"])
-    say(f"Valid until {moment(made['expires_at'])} UTC: firebreak agent --join URL --token TOKEN")
+    say(f"Valid until {moment(made['expires_at'])} UTC: firebreak agent --join URL --token-file FILE")
 
 
 @join_token.callback()

@@ -8,6 +8,7 @@ import typer
 from api.cli.client import ApiRefused, api
 from api.cli.output import AsJson, moment, plain, print_json, print_pairs, print_table, say
 from api.cli.output import out as console
+from api.cli.stop import warn_if_on
 
 app = typer.Typer(no_args_is_help=True, help="Incidents: what happened, what waits for a decision.")
 Id = Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")]
@@ -30,6 +31,7 @@ def list_(  # noqa: PLR0913, PLR0917 - each is one option
     """List incidents, newest first."""
     query = {"status": status, "stage": stage, "min_severity": min_severity, "host": host, "text": text}
     page = api(context).get("/v1/incidents", **query, limit=limit, cursor=cursor)
+    warn_if_on(api(context))
     if as_json:
         print_json(page)
         return
@@ -70,13 +72,14 @@ def watch(context: typer.Context, incident_id: Id) -> None:
 
 
 @app.command()
-def decide(
+def decide(  # noqa: PLR0913, PLR0917 - each is one argument or option
     context: typer.Context,
     incident_id: Id,
     gate_id: Annotated[str, typer.Argument(help="Id of the gate.", metavar="GATE")],
     approve: Annotated[bool | None, typer.Option("--approve/--deny", help="The decision.", show_default=False)] = None,
     reason: Reason = "",
     plan_hash: Annotated[str | None, typer.Option(help="The plan you read; default: the one shown now.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Decide at a gate, after showing the plan that the decision is about."""
     client = api(context)
@@ -85,22 +88,32 @@ def decide(
     if approve is None:
         approve = typer.confirm("Approve this plan?", err=True)
     body = {"gate_id": gate_id, "plan_hash": plan_hash or gate["plan_hash"], "reason": reason}
-    client.post(f"/v1/incidents/{incident_id}/decisions", body | {"verdict": "approve" if approve else "deny"})
-    say(f"{'Approved' if approve else 'Denied'}: {gate_id}.")
+    body |= {"verdict": "approve" if approve else "deny"}
+    heard = client.post(f"/v1/incidents/{incident_id}/decisions", body)
+    _answer(heard, f"{'Approved' if approve else 'Denied'}: {gate_id}.", as_json=as_json)
 
 
 @app.command()
-def release(context: typer.Context, incident_id: Id, reason: Reason) -> None:
+def release(context: typer.Context, incident_id: Id, reason: Reason, as_json: AsJson = False) -> None:
     """Lift the isolation of every target."""
-    api(context).post(f"/v1/incidents/{incident_id}/release", {"reason": reason})
-    say(f"Release of {incident_id} was ordered; firebreak incidents watch {incident_id} shows it.")
+    heard = api(context).post(f"/v1/incidents/{incident_id}/release", {"reason": reason})
+    words = f"Release of {incident_id} was ordered; firebreak incidents watch {incident_id} shows it."
+    _answer(heard, words, as_json=as_json)
 
 
 @app.command()
-def close(context: typer.Context, incident_id: Id, reason: Reason) -> None:
+def close(context: typer.Context, incident_id: Id, reason: Reason, as_json: AsJson = False) -> None:
     """End an incident that waits in triage."""
-    api(context).post(f"/v1/incidents/{incident_id}/close", {"reason": reason})
-    say(f"{incident_id} is being closed.")
+    heard = api(context).post(f"/v1/incidents/{incident_id}/close", {"reason": reason})
+    _answer(heard, f"{incident_id} is being closed.", as_json=as_json)
+
+
+def _answer(heard: dict[str, Any], words: str, *, as_json: bool) -> None:
+    """What the API answered, for programs; what it means, for people."""
+    if as_json:
+        print_json(heard)
+        return
+    say(words)
 
 
 def _incident(context: typer.Context, incident_id: str) -> dict[str, Any]:

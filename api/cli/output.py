@@ -49,6 +49,11 @@ def say(text: str) -> None:
     err.print(plain(text))
 
 
+def shout(text: str) -> None:
+    """A sentence that nobody overlooks."""
+    err.print(plain(text), style="bold white on red")
+
+
 def plain(value: object) -> Text:
     """Text that can't be taken for markup or for an instruction to the terminal."""
     text = "" if value is None else str(value)

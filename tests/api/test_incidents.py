@@ -1,12 +1,14 @@
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from activities.contracts.incident import GateStatus
 from activities.ledger.ledger import Ledger
-from playbooks.gates import Gate, Role
-from tests.activities.ledger.making import alert, received, record
+from playbooks.gates import Escalation, Gate, GateSpec, Role, escalated
+from tests.activities.ledger.making import START, alert, received, record
 from tests.api.asking import Asking
 from tests.api.conftest import PLAN_HASH
 from tests.api.temporal import FakeTemporal
@@ -158,6 +160,43 @@ async def test_a_gate_that_is_not_there_is_named_with_those_that_are(
     )
     assert answer.status_code == 404
     assert "it has remediate-web" in answer.json()["detail"]
+
+
+async def test_who_has_nothing_but_break_glass_reads_the_plan_and_decides_on_it(
+    http: httpx.AsyncClient, ledger: Ledger, gate: Gate, temporal: FakeTemporal, bearer: Bearer
+) -> None:
+    glass = gate.model_copy(update={"spec": GateSpec(roles=("break-glass",))})
+    status = GateStatus(gate=glass, workflow_id="incident-inc-1-remediate")
+    ledger.incidents.record(record("inc-1", 2, "asked", gates=(status,)))
+    temporal.gates[gate.gate_id] = glass
+    who = bearer("break-glass", name="eve")
+
+    shown = (await http.get("/v1/incidents/inc-1", headers=who)).json()["gates"][0]["gate"]
+    assert shown["plan"] == list(gate.plan)
+    refused = await http.post("/v1/incidents/inc-1/decisions", json=decision(reason=""), headers=who)
+    assert (refused.status_code, refused.json()["code"]) == (409, "decision-refused")
+    assert "without a written reason" in refused.json()["detail"]
+    answer = await http.post("/v1/incidents/inc-1/decisions", json=decision(plan_hash=shown["plan_hash"]), headers=who)
+    assert answer.status_code == 200, answer.text
+    (made,) = temporal.gates[gate.gate_id].decisions
+    assert (made.actor, made.roles) == ("user:eve", ("break-glass",))
+
+
+async def test_after_an_escalation_the_same_answer_of_the_same_person_counts_anew(
+    http: httpx.AsyncClient, ledger: Ledger, gate: Gate, temporal: FakeTemporal, bearer: Bearer
+) -> None:
+    who = bearer("admin", name="root")
+    assert (await http.post("/v1/incidents/inc-1/decisions", json=decision(), headers=who)).status_code == 200
+    asked = temporal.gates[gate.gate_id]
+    spec = GateSpec(on_deadline="escalate", escalation=Escalation(roles=("admin",)), deadline_seconds=1, quorum=2)
+    higher = escalated(asked.model_copy(update={"spec": spec}), START + timedelta(seconds=1))
+    assert higher is not None
+    temporal.gates[gate.gate_id] = higher
+    status = GateStatus(gate=higher, workflow_id="incident-inc-1-remediate")
+    ledger.incidents.record(record("inc-1", 2, "escalated", gates=(status,)))
+
+    assert (await http.post("/v1/incidents/inc-1/decisions", json=decision(), headers=who)).status_code == 200
+    assert [made.actor for made in temporal.gates[gate.gate_id].decisions] == ["user:root"]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from api.processes.describe import CATALOG
+
 PLAYBOOKS = {
     "quick": """\
 name: quick
 title: Contain at once, collect, release by a person
 match: {rules: ["Quick*"]}
-contain: {lease: {ttl_seconds: 60, ends: open}}
+contain: {lease: {ttl_seconds: 60, ends: open}, max_targets: 3}
 forensics: {capture_seconds: 1, budget_seconds: 10, collect: [sockets]}
 remediate: {action: none}
 """,
@@ -38,9 +40,14 @@ remediate: {action: none}
 }
 
 
+def _requested() -> str:
+    """What answers a person who asks: the one that ships."""
+    return (CATALOG / "requested-containment.yaml").read_text(encoding="utf-8")
+
+
 def write_playbooks(folder: Path) -> Path:
     """All of them as files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in PLAYBOOKS.items():
+    for name, text in (PLAYBOOKS | {"requested-containment": _requested()}).items():
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     return folder

@@ -23,21 +23,24 @@ class World:
 
     lab: Lab
     control: ControlPlane
-    playbooks: Path
+    environment: dict[str, str]
     sender: Sender
 
     @classmethod
-    def create(cls, lab: Lab, state_dir: Path, hosts: tuple[str, ...] = ()) -> "World":
-        """Start it all."""
+    def create(
+        cls, lab: Lab, state_dir: Path, hosts: tuple[str, ...] = (), platforms: dict[str, str] | None = None
+    ) -> "World":
+        """Start it all; `platforms` are the settings by which it reaches a cluster and an account."""
         playbooks = write_playbooks(state_dir / "playbooks")
         control = ControlPlane(lab, state_dir / "control")
-        control.start(environment={"FIREBREAK_PLAYBOOK_DIR": str(playbooks)})
+        environment = {"FIREBREAK_PLAYBOOK_DIR": str(playbooks), **(platforms or {})}
+        control.start(environment=environment)
         control.join_agents(hosts or None)
-        return cls(lab, control, playbooks, Sender.create(control, "tests"))
+        return cls(lab, control, environment, Sender.create(control, "tests"))
 
     def up(self) -> None:
         """Start the control plane again on its state."""
-        self.control.start(environment={"FIREBREAK_PLAYBOOK_DIR": str(self.playbooks)})
+        self.control.start(environment=self.environment)
 
     def alert(self, rule: str, host: str = "web") -> str:
         """Post an alert; returns its incident."""

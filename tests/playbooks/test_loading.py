@@ -33,6 +33,7 @@ def test_the_catalog_that_ships_is_valid_and_in_the_order_of_its_files() -> None
         "known-bad-destination",
         "lateral-movement-gated",
         "lateral-movement",
+        "requested-containment",
     ]
 
 

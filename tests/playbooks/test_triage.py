@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from playbooks.gates import GateSpec
 from playbooks.playbook import Playbook
-from playbooks.triage import BREAK_GLASS, PEOPLE, Route, choose_route, protection
+from playbooks.safeguards import Protected, Safeguards, protection
+from playbooks.triage import BREAK_GLASS, PEOPLE, Route, choose_route
 from segmentation.workloads import Workload
 
 OWN_GATE = GateSpec(quorum=2, roles=("admin",), deadline_seconds=900)
@@ -29,9 +30,11 @@ def route(
     targets: int = 1,
     signed: bool = True,
     corroborated: bool | None = None,
+    **restraining: Any,
 ) -> Route:
     chosen = target or workload()
-    return choose_route(given_playbook, chosen, targets=targets, signed=signed, corroborated=corroborated)
+    asked: dict[str, Any] = {"targets": targets, "signed": signed, "corroborated": corroborated}
+    return choose_route(given_playbook, chosen, **asked, **restraining)
 
 
 def test_a_signed_alert_about_one_target_is_contained_at_once() -> None:
@@ -78,12 +81,47 @@ def test_a_protected_target_takes_break_glass_whatever_else_holds() -> None:
     assert found.reason == "web is protected (role=dns)"
 
 
-def test_a_label_protects_by_its_value_only() -> None:
-    guarded = playbook(protected={"role": ["dns"], "tier": ["core"]})
+def test_what_the_site_protects_takes_break_glass_under_every_playbook() -> None:
+    site = Safeguards(protected=Protected(names=("we*",)))
+    found = route(playbook(gate=OWN_GATE.model_dump()), corroborated=True, safeguards=site, restraint="stopped")
 
-    assert protection(guarded, workload(role="web", app="dns")) == ""
-    assert protection(guarded, workload(role="web", tier="core")) == "tier=core"
-    assert protection(guarded, workload()) == ""
+    assert (found.way, found.gate) == ("people-decide", BREAK_GLASS)
+    assert found.reason == "web is protected (web matches we*)"
+    assert not found.may_be_automatic
+
+
+@pytest.mark.parametrize("given_gate", [None, OWN_GATE])
+def test_under_a_restraint_people_decide_for_its_reason(given_gate: GateSpec | None) -> None:
+    dumped = given_gate.model_dump() if given_gate else None
+    found = route(playbook(gate=dumped), corroborated=True, restraint="the global stop is on")
+
+    assert (found.way, found.gate, found.reason) == ("people-decide", given_gate or PEOPLE, "the global stop is on")
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        {"on_deadline": "proceed"},
+        {"on_deadline": "escalate", "escalation": {"roles": ["admin"], "on_deadline": "proceed"}},
+    ],
+)
+def test_under_a_restraint_silence_opens_no_gate(silence: dict[str, Any]) -> None:
+    lenient = playbook(gate={"roles": ["approver"], **silence})
+    assert route(lenient).may_be_automatic
+
+    found = route(lenient, restraint="the global stop is on")
+
+    assert found.gate is not None
+    assert not found.gate.proceeds
+    assert not found.may_be_automatic
+    assert found.gate.roles == ("approver",)
+
+
+def test_what_people_alone_decide_can_not_come_to_be_automatic() -> None:
+    assert route(playbook()).may_be_automatic
+    assert route(playbook(), signed=False).may_be_automatic
+    assert not route(playbook(gate=OWN_GATE.model_dump())).may_be_automatic
+    assert not route(playbook(protected={"role": ["dns"]}), workload(role="dns")).may_be_automatic
 
 
 playbooks = st.builds(
@@ -106,18 +144,21 @@ playbooks = st.builds(
     targets=st.integers(1, 4),
     signed=st.booleans(),
     corroborated=st.sampled_from([True, False, None]),
+    restraint=st.sampled_from(["", "", "stopped"]),
 )
 def test_at_once_is_only_what_nothing_speaks_against(
-    given_playbook: Playbook, role: str, targets: int, signed: bool, corroborated: bool | None
+    given_playbook: Playbook, role: str, targets: int, signed: bool, corroborated: bool | None, restraint: str
 ) -> None:
     target = workload(role=role)
-    found = route(given_playbook, target, targets=targets, signed=signed, corroborated=corroborated)
+    asked: dict[str, Any] = {"targets": targets, "signed": signed, "corroborated": corroborated}
+    found = route(given_playbook, target, **asked, restraint=restraint)
     contain = given_playbook.contain
 
     if found.way == "at-once":
         assert contain.gate is None
         assert targets <= contain.max_targets
-        assert not protection(given_playbook, target)
+        assert not protection(Safeguards(), given_playbook.contain, target)
+        assert not restraint
         assert corroborated or (signed and not contain.corroborate)
     else:
         assert found.gate is not None

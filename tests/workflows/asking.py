@@ -42,6 +42,8 @@ class AskWorkflow(Gatekeeper):
     async def run(self, question: Question) -> Answer:
         """Ask, and tell all about it."""
         decided = await self.ask(question.gate.model_copy(update={"opened_at": workflow.now()}))
+        # As in the product, life goes on after the outcome: whoever gave the last decision still gets an answer.
+        await workflow.sleep(1)
         announced = tuple(self._announced)
         return Answer(outcome=decided, announced=announced, restrained_by=self.restrained_by, asked=self._asked)
 

@@ -12,6 +12,7 @@ from activities.killswitch.platform import PermissionMissing, PlatformUnreachabl
 from tests.workflows.case import Case
 from tests.workflows.cast import GATE, batch, playbook
 from tests.workflows.history import scheduled
+from tests.workflows.impatience import Impatient
 from tests.workflows.platforms import FakeCluster
 
 SHORT = {"lease": {"ttl_seconds": 10, "max_seconds": 3600}}
@@ -221,3 +222,50 @@ async def test_a_restrained_target_waits_for_people_and_the_others_do_not(case: 
 
     assert "automatic containment 51" in gate.gate.question
     assert case.web.applied == 0
+
+
+async def test_a_pod_that_only_its_platform_knows_to_be_protected_is_asked_about_apart(
+    case: Case, cluster: FakeCluster
+) -> None:
+    guarded = FakeCluster(f"{case.incident_id}-dns", role="dns")
+    await case.serve(cluster)
+    await case.serve(guarded)
+    targets = (case.hosts["web"], cluster.pod("web-1"), guarded.pod("dns-1"))
+    contain = {"gate": GATE.model_dump(), "max_targets": 3, "protected": {"role": ["dns"]}}
+    await case.play(targets=targets, playbook=playbook(contain=contain))
+
+    gates = (await case.desk.until(lambda s: len(s.gates) == 2)).gates
+
+    asked = {g.gate.gate_id: g.gate for g in gates}
+    assert asked["contain"].spec == GATE
+    assert asked["contain.dns-1"].spec.roles == ("break-glass",)
+    assert "It is protected (role=dns)." in asked["contain.dns-1"].question
+
+
+async def test_a_target_that_comes_back_during_a_global_stop_is_left_alone_until_it_is_lifted(
+    case: Case, cluster: FakeCluster
+) -> None:
+    await case.serve(cluster)
+    cluster.troubles["write"] = PlatformUnreachable("The API server does not answer.")
+    await case.work(Impatient())
+    await case.open(targets=(cluster.pod("web-1"),))
+    await case.desk.until(lambda s: any(t.state == "applying" for t in s.targets))
+    case.desk.stop = StopState(on=True, since=datetime(2031, 5, 1, tzinfo=UTC), actor="user:ana", reason="drill")
+    await case.desk.until(lambda s: any("the global stop is on" in t.reason for t in s.targets))
+
+    del cluster.troubles["write"]
+    assert cluster.writes == 0
+    case.desk.stop = StopState()
+
+    await state_of(case, cluster, "isolated")
+
+
+async def test_breaking_the_glass_is_a_line_of_its_own_in_the_timeline(case: Case) -> None:
+    await case.play(playbook=playbook(contain={"protected": {"app": ["shop"]}}))
+    gate = await case.gate()
+
+    await case.decide(gate, roles=("break-glass",))
+
+    await case.target("isolated")
+    assert case.desk.said("break-glass") == ["ana says approve on contain.web. seen"]
+    assert case.desk.said("decision") == []

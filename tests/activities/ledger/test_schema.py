@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -10,6 +11,7 @@ from sqlalchemy import create_engine, text
 from activities.ledger.errors import LedgerUnusable
 from activities.ledger.ledger import Ledger
 from activities.ledger.schema import HEAD, MIGRATIONS
+from activities.ledger.state import read_state
 from activities.ledger.tables import metadata
 from tests.activities.ledger.making import at_once
 from tests.activities.ledger.postgres import fresh_database, url_of
@@ -47,6 +49,23 @@ def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
         ledger.close()
     ledger = Ledger.open(empty_url)
     assert ledger.audit.verify().events == 4
+    ledger.close()
+
+
+def test_a_ledger_of_before_there_were_reservations_is_taken_on_with_what_it_holds(empty_url: str) -> None:
+    engine = create_engine(driver_url(empty_url))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("insert into ledger_state (key, value) values ('kept', 'yes')"))
+    engine.dispose()
+
+    ledger = Ledger.open(empty_url)
+    with ledger._database.read() as connection:
+        assert read_state(connection, "kept") == "yes"
+        assert connection.execute(text("select count(*) from containments")).scalar() == 0
     ledger.close()
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from api.processes.platform_roles import role_environment, roles_of
 from api.processes.up import AlreadyUp, advertised_host, alone, environment_of, forwarded_ports, prepare
-from api.settings import SettingsInvalid, UpSettings, load
+from api.settings import Settings, SettingsInvalid, TargetWorkerSettings, UpSettings, load
 from playbooks.loading import PlaybookInvalid
 
 
@@ -65,10 +66,19 @@ def test_first_start_makes_one_administrator_whose_token_nobody_else_may_read(tm
 def test_the_parts_are_given_every_setting_that_they_read(tmp_path: Path) -> None:
     # Each is taken from the environment alone: one that is forgotten here would silently be its default.
     given = environment_of(node(tmp_path, siem_url="http://127.0.0.1:9200", siem_api_key="k"))
-    own = {"temporal_port", "siem_port"}
+    own = {"temporal_port", "siem_port"} | (TargetWorkerSettings.model_fields.keys() - Settings.model_fields.keys())
     wanted = {f"FIREBREAK_{name.upper()}" for name in UpSettings.model_fields if name not in own}
     assert wanted == given.keys()
     assert given["FIREBREAK_SIEM_API_KEY"] == "k"
+
+
+def test_a_platforms_worker_is_given_its_own_settings_and_no_credentials_of_others(tmp_path: Path) -> None:
+    settings = node(tmp_path, siem_api_key="k", clusters={"prod": "/etc/prod"}, aws_external_id="ours")
+    given = role_environment(settings, "127.0.0.1:7233")
+    assert given.keys() == {f"FIREBREAK_{name.upper()}" for name in TargetWorkerSettings.model_fields}
+    assert given["FIREBREAK_CLUSTERS"] == '{"prod": "/etc/prod"}'
+    assert roles_of(settings) == ("kubernetes", "aws")
+    assert roles_of(node(tmp_path)) == ()
 
 
 @pytest.mark.parametrize(
