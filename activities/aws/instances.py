@@ -15,7 +15,7 @@ from activities.killswitch.platform import TargetUnknown
 from playbooks.aws.groups import open_name, quarantine_name
 from playbooks.aws.instance_permissions import OBSERVE
 from playbooks.aws.observation import AwsObservation, Fact
-from playbooks.platform_intent import PlatformIntent, mark
+from playbooks.platform_intent import PlatformIntent
 from segmentation.workloads import Workload
 
 ON_THE_WAY_OUT = ("shutting-down", "terminated")
@@ -130,7 +130,7 @@ def _profile_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
     if arn is None:
         return
     profile = account.client("iam").get_instance_profile(InstanceProfileName=str(arn).rpartition("/")[2])
-    policy = mark(account.incident_id)
+    policy = quarantine_name(account.incident_id, name)
     for role in profile["InstanceProfile"]["Roles"]:
         value = identities.ATTRIBUTES["iam-role", "policy"].read(account, f"{role['RoleName']}/{policy}")
         yield Fact(resource=f"iam-role/{role['RoleName']}", attribute=f"policy.{policy}", value=value)

@@ -29,7 +29,7 @@ from playbooks.aws.instance_words import CANNOT, about_interfaces, about_profile
 from playbooks.aws.observation import AwsObservation
 from playbooks.aws.settings import Values, incident, needed, setting
 from playbooks.change import PlatformChange, Setting
-from playbooks.platform_intent import PlatformIntent, mark
+from playbooks.platform_intent import PlatformIntent
 from segmentation.errors import FirebreakError
 
 ON_HOLD = "holds until Firebreak takes the interfaces out of the group: nothing in AWS ends a security group by itself"
@@ -171,7 +171,8 @@ def _sessions(observation: AwsObservation, intent: PlatformIntent) -> tuple[Sett
 
 
 def _revoked(observation: AwsObservation, role: str, intent: PlatformIntent) -> Setting | None:
-    attribute = f"policy.{mark(intent.incident_id)}"
+    # One for each instance, like its group: releasing one must not lift what another of the same role is held by.
+    attribute = f"policy.{quarantine_name(intent.incident_id, observation.reference.name)}"
     now = observation.value(role, attribute)
     after = denial_document(denial(intent, sessions_only=True))
     words = f"{role}: deny everything to every session it has now, on other instances too until they get new ones"

@@ -29,7 +29,8 @@ def everywhere(platforms: Platforms, tmp_path_factory: pytest.TempPathFactory) -
     with Lab.create("fbe2p", state_dir=state / "hosts") as lab:
         cast.start_services(lab)
         cast.start_denials(lab)
-        made = World.create(lab, state, hosts=("web", "app"), platforms=platforms.environment)
+        made = World.create(lab, state, platforms=platforms.environment)
+        cast.start_intruder(lab)  # whose session to app is what an isolation has to end
         yield made
         made.sender.close()
         made.control.stop()
@@ -64,7 +65,7 @@ def test_a_host_a_pod_and_an_instance_are_contained_side_by_side_and_restored(
 
     assert {t["state"] for t in incident["targets"]} == {"isolated"}
     verdicts = {t["workload"]["kind"]: t["proof"] for t in incident["targets"]}
-    assert verdicts["host"]["verdict"] == "effective"
+    assert verdicts["host"]["verdict"] == "effective", verdicts["host"]
     assert verdicts["pod"]["configuration"] == verdicts["ec2-instance"]["configuration"] == "stands"
     assert everywhere.is_cut()
     assert of_pod(platforms, pod)[QUARANTINE] == incident_id

@@ -102,7 +102,7 @@ def test_the_trust_asks_for_the_external_id_and_for_one_incident_as_tag() -> Non
     assert worker["Resource"] == AwsAccess(external_id="xx").role.format(account="*")
 
 
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("name", ["role-sessions", "role-quarantine", "user", "bucket", "function"])
 def test_what_is_called_is_what_is_declared(name: str, wire: Wire, accounts: Accounts, sessions: AwsSessions) -> None:
     case, resource = CASES[name], f"called-{name}"
     case.prepare(accounts, resource)
@@ -129,8 +129,9 @@ def test_what_is_called_is_what_is_declared(name: str, wire: Wire, accounts: Acc
 def test_every_declared_permission_of_identities_and_resources_is_called_by_somebody(
     wire: Wire, accounts: Accounts, sessions: AwsSessions
 ) -> None:
-    password = replace(USER, spec=AwsSpec(login_profile="delete"))
-    for name, case in {**CASES, "password": password}.items():
+    cases = {name: CASES[name] for name in ("role-quarantine", "bucket", "bare-bucket", "function")}
+    cases["password"] = replace(USER, spec=AwsSpec(login_profile="delete"))
+    for name, case in cases.items():
         case.prepare(accounts, f"used-{name}")
         target = accounts.target(case.kind, f"used-{name}")
         platform_, intent = sessions.open(target, "inc-1"), case.intent(target)

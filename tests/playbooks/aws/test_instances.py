@@ -190,7 +190,7 @@ def test_a_spot_instance_is_not_asked_to_be_protected() -> None:
 
 ROLE: dict[tuple[str, str], JsonValue] = {
     ("instance/i-1", "instance-profile"): "arn:aws:iam::111122223333:instance-profile/web",
-    ("iam-role/web", "policy.firebreak-inc-1"): None,
+    ("iam-role/web", "policy.firebreak-inc-1-i-1"): None,
 }
 
 
@@ -198,7 +198,7 @@ ROLE: dict[tuple[str, str], JsonValue] = {
     ("profile", "last", "said"),
     [
         ("keep", "network-interface groups", "work wherever they are used"),
-        ("revoke-sessions", "iam-role policy.firebreak-inc-1", "without a network to use them"),
+        ("revoke-sessions", "iam-role policy.firebreak-inc-1-i-1", "without a network to use them"),
         ("detach", "instance instance-profile", "work for up to six hours"),
     ],
 )
