@@ -5,6 +5,7 @@ Owns their options. What they do is in `api.processes` and `lab`; heavy imports 
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
@@ -153,8 +154,19 @@ def bench(
 
 
 def _end_in_order() -> None:
-    """SIGTERM like Ctrl-C: the lab is taken down before the process ends."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM like Ctrl-C: the lab is taken down before the process ends.
+
+    By this process alone: one that was forked from it and is told to end (pyroute2 does so with its helpers) would take
+    the lab down in our stead.
+    """
+    owner = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() != owner:
+            os._exit(128 + number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _run(process: Coroutine[Any, Any, None], *, signals: bool = True) -> None:
