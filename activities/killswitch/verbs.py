@@ -15,13 +15,18 @@ from temporalio import activity
 
 from activities.contracts.killswitch import (
     Applied,
+    ChangesApplied,
     ChangeTarget,
+    ChangeTargets,
     LetGo,
     ObserveTarget,
+    ObserveTargets,
     ReadBack,
     TargetObserved,
+    TargetsObserved,
 )
 from activities.killswitch import engine
+from activities.killswitch.many import side_by_side
 from activities.killswitch.platform import Moment, Platform
 from segmentation.workloads import Name, Workload
 
@@ -40,7 +45,9 @@ class PlatformKillswitch:
         """Every verb, to register with a worker."""
         return (
             self.observe_target,
+            self.observe_targets,
             self.apply_change,
+            self.apply_changes,
             self.verify_change,
             self.dry_run_change,
             self.renew_change,
@@ -52,6 +59,16 @@ class PlatformKillswitch:
         """The target as it is now."""
         platform = self._open(order.target, order.incident_id)
         return TargetObserved(observation=platform.observe(order.target, order.intent))
+
+    @activity.defn(name="observe_targets")
+    def observe_targets(self, orders: ObserveTargets) -> TargetsObserved:
+        """Several targets as they are now, asked for at once."""
+        return TargetsObserved(answers=side_by_side(self.observe_target, orders.orders))
+
+    @activity.defn(name="apply_changes")
+    def apply_changes(self, orders: ChangeTargets) -> ChangesApplied:
+        """Have several changes stand, applied side by side: one that fails holds up no other."""
+        return ChangesApplied(answers=side_by_side(self.apply_change, orders.orders))
 
     @activity.defn(name="apply_change")
     def apply_change(self, order: ChangeTarget) -> Applied:
