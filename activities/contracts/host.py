@@ -50,7 +50,7 @@ class IsolateOrder(Order):
 class Isolated(Testimony):
     """What isolate_host did. `rolled_back`: the lifeline was dead afterwards, so it lifted the change.
 
-    `already_standing`: an earlier order of the incident had applied it; `observation` and `applied_at` are that order's.
+    `already_standing`: an earlier order of the incident has applied it; `observation` and `applied_at` are of that one.
     """
 
     observation: HostObservation

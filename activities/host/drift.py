@@ -2,7 +2,8 @@
 
 Owns a subscription to nftables' own events and the loading anew. `nft flush ruleset`, the first line of many
 distributions' stock configuration, erases every table of others too. Never prolongs a lease: what is loaded
-again gets the time that was left. What a restart of the agent forgets, the next renewal mends.
+again gets the time that was left. Remembers nothing itself: an agent that starts anew tells it what to hold
+(`activities.host.reapply`).
 
     watcher = RulesetWatcher(nft, lambda tampering: log.warning(...))
     watcher.start()

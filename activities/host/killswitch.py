@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 from temporalio import activity
 
 from activities.contracts.host import (
+    DryRun,
+    DryRunOrder,
     FindIntrudersOrder,
     Intruders,
     Isolated,
@@ -35,7 +37,10 @@ from activities.contracts.host import (
 )
 from activities.host import aftermath, intruders, nft, probes, remediation
 from activities.host.drift import Watcher
+from activities.host.dry_run import dry_run
 from activities.host.isolation import HostIsolation
+from activities.host.reapply import Reapplied
+from activities.host.standing import read_boot_id
 from activities.orders.journal import OrderJournal
 
 
@@ -45,6 +50,7 @@ class HostKillswitch:
     PERMISSIONS: ClassVar[dict[str, tuple[str, ...]]] = {
         "observe_host": nft.PERMISSIONS,
         "isolate_host": (*nft.PERMISSIONS, *aftermath.PERMISSIONS),
+        "dry_run_host": nft.PERMISSIONS,
         "renew_lease": nft.PERMISSIONS,
         "release_host": nft.PERMISSIONS,
         "probe_peers": probes.PERMISSIONS,
@@ -54,9 +60,16 @@ class HostKillswitch:
         "snapshot_ruleset": nft.PERMISSIONS,
     }
 
-    def __init__(self, host_id: str, journal: OrderJournal, ruleset: nft.Nft, watcher: Watcher | None = None) -> None:
-        self._host_id = host_id
-        self._isolation = HostIsolation(host_id, journal, ruleset, watcher)
+    def __init__(
+        self,
+        host_id: str,
+        journal: OrderJournal,
+        ruleset: nft.Nft,
+        watcher: Watcher | None = None,
+        boot_id: Callable[[], str] = read_boot_id,
+    ) -> None:
+        self._host_id, self._nft = host_id, ruleset
+        self._isolation = HostIsolation(host_id, journal, ruleset, watcher, boot_id)
 
     def warm(self) -> None:
         """Have everything at hand that the first order would wait for. Called once, when the agent starts.
@@ -65,6 +78,10 @@ class HostKillswitch:
             NftUnavailable: this host can't be isolated.
         """
         self._isolation.observer.warm()
+
+    def resume(self) -> tuple[Reapplied, ...]:
+        """Have everything stand again that has to, by the journal. Called once, when the agent starts."""
+        return self._isolation.resume()
 
     def close(self) -> None:
         """Close what was opened to observe; what stands goes on standing."""
@@ -84,6 +101,11 @@ class HostKillswitch:
     def isolate_host(self, order: IsolateOrder) -> Isolated:
         """Cut the host off except for its lifeline."""
         return self._isolation.isolate(order)
+
+    @activity.defn(name="dry_run_host")
+    def dry_run_host(self, order: DryRunOrder) -> DryRun:
+        """Have nftables check a change; nothing is changed."""
+        return dry_run(order.change, self._nft)
 
     @activity.defn(name="renew_lease")
     def renew_lease(self, order: RenewOrder) -> Renewed:

@@ -25,6 +25,7 @@ from segmentation.errors import FirebreakError
 
 PERMISSIONS = ("CAP_NET_ADMIN",)
 _COMMAND = ("nft", "-j", "-f", "-")
+_CHECK = ("nft", "-c", "-j", "-f", "-")
 _LIST: tuple[NftCommand, ...] = ({"list": {"ruleset": None}},)
 # One to look, one to act: an isolation needs both within a few milliseconds.
 _WAITING = 2
@@ -70,6 +71,21 @@ class Nft:
         """
         self._run(commands)
 
+    def check(self, commands: Sequence[NftCommand]) -> None:
+        """Have the kernel check a batch without committing it, in the calling thread's network namespace.
+
+        Raises:
+            NftRefused: it would be refused here and now.
+            NftUnavailable: nft can't be run.
+        """
+        process = _spawn(_CHECK)
+        try:
+            _, errors = process.communicate(_batch(commands), timeout=self._timeout_seconds)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            _end(process)
+            raise NftUnavailable(f"nft hung or broke off over a check of {len(commands)}: {error}.") from error
+        _judge(process.returncode, errors, len(commands))
+
     def list_ruleset(self) -> list[dict[str, Any]]:
         """Every object of the ruleset in libnftables-json(5), without the metainfo."""
         output = self._run(_LIST)
@@ -98,11 +114,7 @@ class Nft:
             raise NftUnavailable(f"nft hung or broke off over a batch of {len(commands)}: {error}.") from error
         finally:
             self._in_starter(self._refill)
-        if process.returncode < 0:
-            raise NftUnavailable(f"nft was ended by signal {-process.returncode}.")
-        if process.returncode > 0:
-            reason = errors.decode(errors="replace").splitlines()[:1]
-            raise NftRefused(f"nftables refused a batch of {len(commands)}: {''.join(reason)[:500]}")
+        _judge(process.returncode, errors, len(commands))
         return output
 
     def _take(self) -> subprocess.Popen[bytes]:
@@ -127,11 +139,19 @@ class Nft:
             return self._starter.submit(work)
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+def _judge(code: int, errors: bytes, length: int) -> None:
+    if code < 0:
+        raise NftUnavailable(f"nft was ended by signal {-code}.")
+    if code > 0:
+        reason = errors.decode(errors="replace").splitlines()[:1]
+        raise NftRefused(f"nftables refused a batch of {length}: {''.join(reason)[:500]}")
+
+
+def _spawn(command: Sequence[str] = _COMMAND) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     try:
         # A group of its own: Ctrl-C on the agent must not end it before the agent is done with it.
-        process = subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
     except OSError as error:
         raise NftUnavailable(
             f"nft could not be started: {error}.", hint="Install it (Debian: nftables), with /usr/sbin on the PATH."

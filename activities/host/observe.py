@@ -2,14 +2,13 @@
 
 Owns the Observation of a host. Read-only; a millisecond, because it stands between an order and the cut.
 
-    observer = HostObserver("9f2c...", nft)
+    observer = HostObserver("9f2c...", nft, read_boot_id())
     seen = observer.observe()      # seen.observation, seen.ruleset
 """
 
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 from activities.host.generation import Generation
 from activities.host.interfaces import read_links
@@ -35,10 +34,10 @@ class HostObserver:
     A ruleset that is known is not listed again before the kernel says that it changed.
     """
 
-    def __init__(self, host_id: str, nft: Nft) -> None:
+    def __init__(self, host_id: str, nft: Nft, boot_id: str) -> None:
         self._host_id = host_id
         self._nft = nft
-        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        self.boot_id = boot_id
         self._kernel = platform.release()
         self._generation = Generation()
         self._known: tuple[int, Ruleset] | None = None
@@ -49,7 +48,7 @@ class HostObserver:
         links = read_links()
         observation = HostObservation(
             host_id=self._host_id,
-            boot_id=self._boot_id,
+            boot_id=self.boot_id,
             kernel=self._kernel,
             netns_inode=own_netns(),
             interfaces=links.interfaces,

@@ -76,7 +76,8 @@ class _Guarding(ActivityInboundInterceptor):
         bound_to = f"{info.workflow_id}/{info.workflow_run_id}/{info.activity_id}"
         with structlog.contextvars.bound_contextvars(incident_id=header.incident_id, order_id=header.order_id):
             try:
-                earlier = self._journal.begin(header.order_id, bound_to, time.time())
+                expires_at = header.expires_at.timestamp()
+                earlier = self._journal.begin(header.order_id, bound_to, time.time(), expires_at)
             except FirebreakError as error:
                 raise self._refuse(header.order_id, error.summary) from error
             if earlier is not None:
@@ -85,6 +86,9 @@ class _Guarding(ActivityInboundInterceptor):
             result = await super().execute_activity(input)
             self._journal.finish(header.order_id, result.model_dump_json().encode())
             log.info("order carried out", verb=info.activity_type)
+            if self._journal.impaired:
+                log.warning("the journal takes nothing: a restart forgets this order", reason=self._journal.impaired)
+            self._journal.prune_if_due(time.time())
             return result
 
     def _admit(self, input: ExecuteActivityInput) -> Order:  # noqa: A002 - SDK's name

@@ -31,6 +31,7 @@ from activities.host.drift import Watcher
 from activities.host.killswitch import HostKillswitch
 from activities.host.nft import Nft
 from activities.host.ruleset import Ruleset
+from activities.host.standing import read_boot_id
 from activities.orders.journal import OrderJournal
 from lab.host import LabHost
 from lab.network import Lab
@@ -51,12 +52,18 @@ _order_numbers = itertools.count(1)
 class Agent:
     """One host's kill-switch; every verb runs inside the host."""
 
-    def __init__(self, host: LabHost, state: Path, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        host: LabHost,
+        state: Path,
+        watcher: Watcher | None = None,
+        boot_id: Callable[[], str] = read_boot_id,
+    ) -> None:
         self.host, self.host_id = host, host.machine_id
         self.nft = Nft()
         self.journal = OrderJournal(state / "journal.db")
         self.watcher = watcher
-        self.killswitch = HostKillswitch(self.host_id, self.journal, self.nft, watcher)
+        self.killswitch = HostKillswitch(self.host_id, self.journal, self.nft, watcher, boot_id)
 
     def inside(self, function: Callable[[], T]) -> T:
         return self.host.call(function)
@@ -122,6 +129,10 @@ class Agent:
         order = KillOrder(header=self.header(), processes=processes)
         return self.inside(lambda: self.killswitch.kill_process_groups(order))
 
+    def resume(self) -> dict[str, str]:
+        """What became of each table that is to stand."""
+        return {found.table: found.outcome for found in self.inside(self.killswitch.resume)}
+
     def ruleset(self) -> Ruleset:
         return Ruleset(self.inside(self.nft.list_ruleset))
 
@@ -137,6 +148,10 @@ class Agent:
         for table in self.ruleset().our_tables:
             undo = isolation_rules.undo(table, ["eth0"], bridged=True)
             self.inside(partial(self.nft.apply, undo))
+        self.stop()
+
+    def stop(self) -> None:
+        """End the agent; what stands goes on standing."""
         self.killswitch.close()
         self.nft.close()
         self.journal.close()

@@ -71,7 +71,7 @@ def routed(lab: Lab, router: str) -> Iterator[str]:
         f"ip -n {outer} link del inner0",
         f"ip netns del {inner}",
     ]
-    with _made(setup, teardown):
+    with made(setup, teardown):
         yield inner
 
 
@@ -94,12 +94,12 @@ def bridged(lab: Lab, host: str) -> Iterator[tuple[str, str]]:
             f"ip -n {name} link set eth0 up",
         ]
     teardown = [f"ip -n {outer} link del br7", *(f"ip -n {outer} link del port{port}" for port in (0, 1))]
-    with _made(setup, [*teardown, *(f"ip netns del {name}" for name in names)]):
+    with made(setup, [*teardown, *(f"ip netns del {name}" for name in names)]):
         yield names
 
 
 @contextlib.contextmanager
-def _made(setup: Sequence[str], teardown: Sequence[str]) -> Iterator[None]:
+def made(setup: Sequence[str], teardown: Sequence[str]) -> Iterator[None]:
     try:
         for command in setup:
             subprocess.run(command.split(), check=True)

@@ -12,6 +12,7 @@ from lab import cast
 from lab.entering import within
 from lab.network import Lab
 from tests.activities.host.agents import LIFELINE_PORT, Agent, Agents
+from tests.activities.host.pair import Pair
 
 
 @pytest.fixture(scope="package")
@@ -68,3 +69,10 @@ def web(agents: Agents) -> Agent:
 @pytest.fixture
 def app(agents: Agents) -> Agent:
     return agents["app"]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """A host of one's own, to be rebooted."""
+    with Pair(tmp_path) as made:
+        yield made

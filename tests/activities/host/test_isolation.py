@@ -1,19 +1,16 @@
 """What an isolated host can still do: nothing but talk to its lifeline."""
 
-import contextlib
 import errno
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from activities.host.isolation import PlanStale
 from activities.host.nft import NftUnavailable
 from activities.host.ownership import ForeignChange
+from activities.host.planning import PlanStale
 from lab.network import Lab
 from lab.topology import APP_PORT, HEALTH_PORT
 from playbooks.host_isolation import IsolationIntent, LifelineEndpoint, plan_isolation, table_name
@@ -81,22 +78,6 @@ def test_isolation_is_of_one_host_only(lab: Lab, web: Agent) -> None:
     with sessions(lab["batch"], lab["app"], APP_PORT) as others:
         web.isolate()
         assert all(session.answers() for session in others)
-
-
-def test_isolation_cuts_what_the_host_routes_for_others(lab: Lab, web: Agent) -> None:
-    with routed_behind(lab, "web") as inner:
-        listener = ["python3", "-m", "http.server", "9100", "--bind", inner]
-        with subprocess.Popen(
-            ["ip", "netns", "exec", f"{lab.name}-in", *listener], stderr=subprocess.DEVNULL
-        ) as server:
-            try:
-                while not connects(f"{lab.name}-in", inner, 9100):
-                    assert server.poll() is None
-                assert connects(lab["app"], inner, 9100)
-                web.isolate()
-                assert not connects(lab["app"], inner, 9100)
-            finally:
-                server.kill()
 
 
 def test_everything_of_the_change_is_read_back(web: Agent) -> None:
@@ -207,37 +188,6 @@ def test_a_name_that_no_rule_can_carry_does_not_keep_a_host_from_being_isolated(
         web.host.run(["ip", "link", "delete", "peer1"])
     assert done.read_back
     assert "peer1" in done.change.devices
-
-
-@contextlib.contextmanager
-def routed_behind(lab: Lab, router: str) -> Iterator[str]:
-    """A namespace behind a host of the lab; its address."""
-    inner, namespace, router_address = "10.77.79.2", f"{lab.name}-in", "10.77.79.1"
-    setup = [
-        f"ip netns add {namespace}",
-        f"ip -n {namespace} link set lo up",
-        f"ip -n {lab[router].namespace} link add inner type veth peer name eth0 netns {namespace}",
-        f"ip -n {lab[router].namespace} addr add {router_address}/24 dev inner",
-        f"ip -n {lab[router].namespace} link set inner up",
-        f"ip -n {namespace} addr add {inner}/24 dev eth0",
-        f"ip -n {namespace} link set eth0 up",
-        f"ip -n {namespace} route add default via {router_address}",
-        f"ip -n {lab['app'].namespace} route add 10.77.79.0/24 via {lab[router].ipv4}",
-        f"ip netns exec {lab[router].namespace} sysctl -qw net.ipv4.ip_forward=1",
-    ]
-    teardown = [
-        f"ip netns exec {lab[router].namespace} sysctl -qw net.ipv4.ip_forward=0",
-        f"ip -n {lab['app'].namespace} route del 10.77.79.0/24",
-        f"ip -n {lab[router].namespace} link del inner",
-        f"ip netns del {namespace}",
-    ]
-    try:
-        for command in setup:
-            subprocess.run(command.split(), check=True)
-        yield inner
-    finally:
-        for command in teardown:
-            subprocess.run(command.split(), check=False)
 
 
 def test_two_incidents_isolate_one_host_independently(lab: Lab, web: Agent) -> None:

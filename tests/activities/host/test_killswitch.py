@@ -10,6 +10,7 @@ from tests.activities.host.agents import Agent
 VERBS = {
     "observe_host",
     "isolate_host",
+    "dry_run_host",
     "renew_lease",
     "release_host",
     "probe_peers",

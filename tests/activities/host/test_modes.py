@@ -13,7 +13,7 @@ from activities.contracts.host import Isolated
 from activities.host import conntrack
 from activities.host.aftermath import end_sessions
 from activities.host.interfaces import read_interfaces
-from activities.host.isolation import OtherModeStands
+from activities.host.planning import OtherModeStands
 from lab.host import LabHost
 from lab.network import Lab
 from lab.policy import ruleset_for

@@ -14,6 +14,8 @@ from lab.waiting import wait_until
 
 # Longer than any answer inside the lab takes.
 SILENCE_SECONDS = 0.15
+# linux/socket.h, linux/if_packet.h
+_SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 
 
 class Session:
@@ -71,9 +73,9 @@ def datagrams_heard(sender: LabHost, receiver: LabHost) -> int:
     return _heard(sender, receiver, lambda: _send_datagrams(receiver))
 
 
-def frames_heard(sender: LabHost, receiver: LabHost) -> int:
-    """How many of ten frames sent past the IP stack reach the wire of the receiver."""
-    return _heard(sender, receiver, lambda: _send_frames(sender, receiver))
+def frames_heard(sender: LabHost, receiver: LabHost, *, past_qdisc: bool = False) -> int:
+    """How many of ten frames sent past the IP stack, and past the queues too, reach the wire of the receiver."""
+    return _heard(sender, receiver, lambda: _send_frames(sender, receiver, past_qdisc=past_qdisc))
 
 
 def _heard(sender: LabHost, receiver: LabHost, send: object) -> int:
@@ -94,7 +96,7 @@ def _send_datagrams(receiver: LabHost) -> None:
                     sender.sendto(b"x", (address, 9000))
 
 
-def _send_frames(sender: LabHost, receiver: LabHost) -> None:
+def _send_frames(sender: LabHost, receiver: LabHost, *, past_qdisc: bool) -> None:
     addresses = (ip_address(sender.ipv4).packed, ip_address(receiver.ipv4).packed)
     # Protocol 253 is for experiments (RFC 3692); its checksum must hold, or a bridge may drop the packet.
     header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28, 1, 0, 64, 253, 0, *addresses)
@@ -104,6 +106,7 @@ def _send_frames(sender: LabHost, receiver: LabHost) -> None:
     ethernet = b"\xff" * 6 + b"\x02\x00\x00\x00\x00\x01" + b"\x08\x00"
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind((DATA_INTERFACE, 0))
+        raw.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, int(past_qdisc))
         for _ in range(10):
             with contextlib.suppress(OSError):  # ENOBUFS is what an egress chain's drop looks like
                 raw.send(ethernet + header + bytes(8))
