@@ -9,9 +9,10 @@ witness for and what not is in docs/verified-against.md.
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -29,8 +30,9 @@ ENVIRONMENT = {"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
 class AwsServer:
     """The server as long as the context lasts; it dies with us too."""
 
-    def __init__(self, log: Path, port: int = 0) -> None:
+    def __init__(self, log: Path, port: int = 0, *, distance_ms: int = 0) -> None:
         self.port = port or free_port()
+        self._distance_ms = distance_ms
         self._log = log
         self._processes = Processes(on_spawn=lambda _: None)
 
@@ -46,6 +48,7 @@ class AwsServer:
             LabError: it did not, and has been ended again.
         """
         command = [sys.executable, "-m", "lab.aws_server", "--port", str(self.port)]
+        command += ["--distance-ms", str(self._distance_ms)]
         self._processes.spawn(Spawn(command, self._log, env=ENVIRONMENT))
         try:
             wait_until(self._is_ready, START_SECONDS, f"the AWS server (see {self._log})")
@@ -71,8 +74,8 @@ class AwsServer:
         self.stop()
 
 
-def serve(port: int) -> None:
-    """Answer as AWS until the process ends."""
+def serve(port: int, distance_ms: int) -> None:
+    """Answer as AWS until the process ends, each call as late as if it had come from `distance_ms` away."""
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -84,14 +87,30 @@ def serve(port: int) -> None:
 
     install()
     app = KeysThatAreOff(DomainDispatcherApplication(create_backend_app))
-    make_server(BIND, port, app, threaded=True, request_handler=MotoRequestHandler).serve_forever()
+    far = FarAway(app, distance_ms / 1000)
+    make_server(BIND, port, far, threaded=True, request_handler=MotoRequestHandler).serve_forever()
+
+
+class FarAway:
+    """The round trip that calls of a real AWS take, beside whatever the server itself takes for them."""
+
+    def __init__(self, app: Any, seconds: float) -> None:
+        self._app, self._seconds = app, seconds
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """One request."""
+        if self._seconds:
+            time.sleep(self._seconds)
+        return self._app(environ, start_response)
 
 
 def main() -> None:
     """`python -m lab.aws_server --port N`."""
     parser = argparse.ArgumentParser(description="An AWS on this machine, for tests and the demo.")
     parser.add_argument("--port", type=int, required=True)
-    serve(parser.parse_args().port)
+    parser.add_argument("--distance-ms", type=int, default=0, help="How long each call travels.")
+    chosen = parser.parse_args()
+    serve(chosen.port, chosen.distance_ms)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,9 @@ release: {when: decision}
 # More than a site would ever allow: it is the machine that is measured.
 SAFEGUARDS = "limits: {per_hour: 100000}\n"
 PLATFORM_ROUNDS = 7
+# As far away as an AWS endpoint is within its region or the next: the server here is one process on the same machine,
+# which a real one is not, and would make ten targets wait for each other's processor time alone.
+AWS_DISTANCE_MS = 50
 
 
 class BenchResult(Frozen):
@@ -72,9 +75,10 @@ def run_bench(directory: Path, *, incidents: int) -> int:
     directory.mkdir(parents=True)
     console = Console()
     with (
-        console.status("building the lab") as status,
+        # Namespaces are made by a child process: before any thread runs here, the status line's among them.
         Lab.create("fbbench", state_dir=directory / "hosts") as lab,
-        Platforms(directory / "platforms") as platforms,
+        console.status("starting a cluster and an account") as status,
+        Platforms(directory / "platforms", aws_distance_ms=AWS_DISTANCE_MS) as platforms,
     ):
         result = Bench(lab, platforms, directory, status.update).run(incidents)
     (directory / "bench.json").write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -229,7 +233,7 @@ def show_platforms(console: Console, result: BenchResult) -> None:
     table.add_row("host", "first packet blocked", f"{result.time_to_contain_ms:.1f}", "", "")
     effects = {
         "pod": ("a watch shows it", result.kubernetes),
-        "EC2 instance": ("every interface read back", result.aws),
+        f"EC2 instance, {AWS_DISTANCE_MS} ms a call": ("all interfaces read back", result.aws),
     }
     for name, (effect, figures) in effects.items():
         times = f"{figures.time_to_contain_ms:.1f}", f"{figures.ten_targets_ms:.1f}", f"{figures.ratio_of_ten:.2f}"

@@ -29,8 +29,9 @@ INTERFACES = 2
 class Platforms:
     """Both servers as long as the context lasts."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, aws_distance_ms: int = 0) -> None:
         self._directory = directory
+        self._aws_distance_ms = aws_distance_ms
         self._stack = ExitStack()
         self._pods = 0
 
@@ -38,7 +39,7 @@ class Platforms:
         self._directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.cluster = stack.enter_context(Cluster(self._directory / "cluster"))
-            self.aws = stack.enter_context(AwsServer(self._directory / "aws.log"))
+            self.aws = stack.enter_context(AwsServer(self._directory / "aws.log", distance_ms=self._aws_distance_ms))
             self._kubeconfig = self.cluster.restrict(RBAC, WORKER_ACCOUNT)
             self.namespace = self.cluster.namespace("bench")
             self._stack = stack.pop_all()

@@ -28,17 +28,15 @@ with workflow.unsafe.imports_passed_through():
     from segmentation.workloads import Workload
 
 from workflows.choosing import switch_of
+from workflows.fast_platforms import FAST, Outcome, Setback, contain_together
 from workflows.gates import Gatekeeper
 from workflows.intents import intent_of
 from workflows.leases import Leases
 from workflows.orders import Orders, reason_of
 from workflows.record import IncidentRecord
 from workflows.stopping import stop_restraint
-from workflows.switches import may_come_right
+from workflows.switches import Standing, may_come_right
 from workflows.together import Plan, gate_of, plan_all
-
-# Who does not answer in this time is left to a child, which goes on trying.
-FAST = timedelta(seconds=10)
 
 
 class Containments:
@@ -60,9 +58,8 @@ class Containments:
         routes = {target.workload_id: self._route(target, None) for target in self._start.targets}
         fast = [t for t in self._start.targets if routes[t.workload_id].way == "at-once"]
         slow = [t for t in self._start.targets if routes[t.workload_id].way != "at-once"]
-        urgent = asyncio.gather(*(self._contain_at_once(target) for target in fast))
         if fast:
-            await urgent
+            await asyncio.gather(*(self._contain_at_once(group) for group in _by_queue(fast)))
         self.fast_path_done = True
         await self._contain_slowly(slow, routes)
 
@@ -103,22 +100,37 @@ class Containments:
             safeguards=start.safeguards,
         )
 
-    async def _contain_at_once(self, target: Workload) -> None:
+    async def _contain_at_once(self, targets: list[Workload]) -> None:
         """The fast path: the order leaves with the first workflow task; a child takes the lease over.
 
         Who does not answer at once is left to a child that goes on trying: the others wait for nobody.
         """
-        start = self._contain_start(target)
-        switch, planned = switch_of(start, self._orders), None
-        try:
-            if switch.plans_first:
-                planned = await switch.plan(FAST)
-                if await self._is_protected_after_all(target, planned):
-                    return
-            standing = await switch.apply(planned, approved=False, patience=FAST)
-        except FailureError as error:
-            await self._not_at_once(start.model_copy(update={"planned": planned}), error)
+        starts = [self._contain_start(target) for target in targets]
+        if targets[0].kind == "host":
+            await asyncio.gather(*(self._host_at_once(start) for start in starts))
             return
+        outcomes = await contain_together(starts, self._is_allowed)
+        pairs = zip(starts, outcomes, strict=True)
+        await asyncio.gather(*(self._settle(start, outcome) for start, outcome in pairs))
+
+    async def _host_at_once(self, start: ContainStart) -> None:
+        try:
+            standing = await switch_of(start, self._orders).apply(None, approved=False, patience=FAST)
+        except FailureError as error:
+            await self._not_at_once(start, error)
+            return
+        await self._take_over(start, standing)
+
+    async def _settle(self, start: ContainStart, outcome: Outcome) -> None:
+        if not isinstance(outcome, Setback):
+            await self._take_over(start, outcome)
+        elif outcome.error is not None:
+            await self._not_at_once(start.model_copy(update={"planned": outcome.planned}), outcome.error)
+        elif outcome.planned is not None:
+            await self._ask_people(start.target, self._route(as_seen(start.target, outcome.planned), None))
+
+    async def _take_over(self, start: ContainStart, standing: Standing) -> None:
+        target = start.target
         details = {"plan_hash": standing.change.plan_hash, "applied_at": standing.applied_at.isoformat()}
         actor = f"agent:{target.name}" if target.kind == "host" else f"worker:{target.queue}"
         self._record.note("isolation-applied", f"{target.name} was cut off.", actor=actor, **details)
@@ -134,13 +146,9 @@ class Containments:
         self._record.set_target(TargetStatus(workload=target, state="failed", reason=reason))
         self._record.note("target-failed", f"{target.name} could not be isolated: {reason}")
 
-    async def _is_protected_after_all(self, target: Workload, planned: Planned) -> bool:
-        """The labels of a platform's target are known only once it was observed."""
-        route = self._route(as_seen(target, planned), None)
-        if route.way != "people-decide":
-            return False
-        await self._ask_people(target, route)
-        return True
+    def _is_allowed(self, start: ContainStart, planned: Planned) -> bool:
+        """The labels of a platform's target are known only once it was observed: people may have to be asked."""
+        return self._route(as_seen(start.target, planned), None).way != "people-decide"
 
     async def _contain_by_route(self, target: Workload) -> None:
         route = self._route(target, None)
@@ -199,7 +207,7 @@ class Containments:
 
     async def _ask_people(self, target: Workload, route: Route) -> None:
         if route.way == "at-once" and target.kind != "host":
-            await self._contain_at_once(target)  # its labels are judged once it was observed
+            await self._contain_at_once([target])  # its labels are judged once it was observed
             return
         self._record.note("route-chosen", f"{target.name}: {route.way}, because {route.reason}.")
         gate = None if route.way == "at-once" else route.gate
@@ -230,3 +238,12 @@ def as_seen(target: Workload, planned: Planned) -> Workload:
     """What is known of the target since it was observed; of a host nothing new."""
     seen = planned.observation
     return target if isinstance(seen, HostObservation) else as_observed(target, seen)
+
+
+def _by_queue(targets: list[Workload]) -> list[list[Workload]]:
+    """Targets that are acted on together: of one cluster, or of one account, so that none waits for another's."""
+    groups: dict[str, list[Workload]] = {}
+    for target in targets:
+        account = target.aws.account if target.aws is not None else ""
+        groups.setdefault(f"{target.queue} {account}", []).append(target)
+    return list(groups.values())

@@ -76,7 +76,7 @@ class PlatformSwitch:
                 if approved or kind_of(error) != "plan-stale":
                     raise
             later = await self.plan(patience)
-            change = replanned(_change_of(planned), _change_of(later))
+            change = replanned(change_of(planned), change_of(later))
             planned = planned.model_copy(update={"change": change})
         return await self._apply(planned, patience)
 
@@ -107,7 +107,7 @@ class PlatformSwitch:
     async def preview(self) -> PlanDocument:
         """See `Switch`."""
         planned = await self.plan()
-        change = _change_of(planned)
+        change = change_of(planned)
         said = await self._ask("dry_run_change", self._order(change), ReadBack, PATIENCE)
         return PlanDocument(
             target=self._start.target,
@@ -121,13 +121,8 @@ class PlatformSwitch:
         )
 
     async def _apply(self, planned: Planned, patience: timedelta) -> Contained:
-        change, observation = _change_of(planned), planned.observation
-        applied = await self._ask("apply_change", self._order(change), Applied, patience)
-        if isinstance(observation, HostObservation):
-            raise ApplicationError("a platform's target was observed as a host", non_retryable=True)
-        return Contained(
-            observation=observation, change=change, applied_at=applied.applied_at, problems=applied.problems
-        )
+        applied = await self._ask("apply_change", self._order(change_of(planned)), Applied, patience)
+        return contained(planned, applied)
 
     def _order(self, change: PlatformChange) -> ChangeTarget:
         return ChangeTarget(incident_id=self._start.incident_id, target=self._start.target, change=change)
@@ -151,7 +146,21 @@ def _contained(standing: Standing) -> Contained:
     return standing
 
 
-def _change_of(planned: Planned) -> PlatformChange:
+def contained(planned: Planned, applied: Applied) -> Contained:
+    """What stands once a plan was applied."""
+    observation = planned.observation
+    if isinstance(observation, HostObservation):
+        raise ApplicationError("a platform's target was observed as a host", non_retryable=True)
+    return Contained(
+        observation=observation,
+        change=change_of(planned),
+        applied_at=applied.applied_at,
+        problems=applied.problems,
+    )
+
+
+def change_of(planned: Planned) -> PlatformChange:
+    """The planned change of a platform's target."""
     if not isinstance(planned.change, PlatformChange):
         raise ApplicationError("the plan is one for a host", non_retryable=True)
     return planned.change

@@ -3,7 +3,9 @@
 Owns what is read of it. Never decides what is set: `playbooks.aws.instances` does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from pydantic import JsonValue
@@ -18,6 +20,8 @@ from playbooks.aws.observation import AwsObservation, Fact
 from playbooks.platform_intent import PlatformIntent
 from segmentation.workloads import Workload
 
+# More than the parts, three of which one part waits for: a pool that is full of waiting parts would never end.
+AT_ONCE = 12
 ON_THE_WAY_OUT = ("shutting-down", "terminated")
 
 
@@ -28,27 +32,44 @@ def observe_instance(account: Account, target: Workload, intent: PlatformIntent)
         TargetUnknown: it is terminated, or about to be.
     """
     place = place_of(target)
-    seen = instance_settings.instance(account, place.name)
-    if seen is None or seen["State"]["Name"] in ON_THE_WAY_OUT:
-        raise TargetUnknown(
-            f"instance/{place.name} is not there any more, or is being terminated.",
-            hint="Its volumes and their snapshots may be left: look for them by their tags.",
+    # Until it is planned nothing is cut: what needs no other's answer is asked at once.
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="observe") as pool:
+        attached = pool.submit(_interfaces, account, place.name)
+        seen = _alive(account, place.name)
+        interfaces = attached.result()
+        parts: tuple[Callable[[], Iterable[Fact]], ...] = (
+            partial(_instance_facts, account, seen, pool),
+            partial(_interface_facts, account, interfaces),
+            partial(_group_facts, account, seen, intent),
+            partial(_scaling_facts, account, seen),
+            partial(_registration_facts, account, seen, interfaces),
+            partial(_classic_facts, account, seen),
+            partial(_profile_facts, account, seen),
         )
-    interfaces = _interfaces(account, place.name)
+        asked = [pool.submit(_listed, part) for part in parts]
+        facts = tuple(fact for part in asked for fact in part.result())
     return AwsObservation(
         target_id=target.workload_id,
         reference=place,
         kind=target.kind,
         labels=tags_of(seen),
         addresses=tuple(address for interface in interfaces for address in _addresses(interface)),
-        facts=(
-            *_instance_facts(account, seen),
-            *_interface_facts(account, interfaces),
-            *_group_facts(account, seen, intent),
-            *_balancing_facts(account, seen, interfaces),
-            *_profile_facts(account, seen),
-        ),
+        facts=facts,
     )
+
+
+def _listed(part: Callable[[], Iterable[Fact]]) -> list[Fact]:
+    return list(part())
+
+
+def _alive(account: Account, name: str) -> dict[str, Any]:
+    seen = instance_settings.instance(account, name)
+    if seen is None or seen["State"]["Name"] in ON_THE_WAY_OUT:
+        raise TargetUnknown(
+            f"instance/{name} is not there any more, or is being terminated.",
+            hint="Its volumes and their snapshots may be left: look for them by their tags.",
+        )
+    return seen
 
 
 def _interfaces(account: Account, name: str) -> list[dict[str, Any]]:
@@ -69,15 +90,19 @@ def _addresses(interface: dict[str, Any]) -> Iterator[str]:
     yield from (item["Ipv6Address"] for item in interface.get("Ipv6Addresses", []))
 
 
-def _instance_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
+def _instance_facts(account: Account, seen: dict[str, Any], pool: Executor) -> Iterator[Fact]:
     name = seen["InstanceId"]
+    reads = {
+        "termination-protection": instance_settings.read_protection,
+        "shutdown-behavior": instance_settings.read_shutdown,
+        "snapshots": instance_settings.read_snapshots,
+    }
+    asked = {key: pool.submit(read, account, name) for key, read in reads.items()}
     values: dict[str, JsonValue] = {
         "vpc": seen.get("VpcId"),
         "state": seen["State"]["Name"],
         "lifecycle": seen.get("InstanceLifecycle", "on-demand"),
-        "termination-protection": instance_settings.read_protection(account, name),
-        "shutdown-behavior": instance_settings.read_shutdown(account, name),
-        "snapshots": instance_settings.read_snapshots(account, name),
+        **{key: answer.result() for key, answer in asked.items()},
     }
     yield from (Fact(resource=f"instance/{name}", attribute=key, value=value) for key, value in values.items())
     for item in seen.get("BlockDeviceMappings", []):
@@ -112,14 +137,20 @@ def _group_facts(account: Account, seen: dict[str, Any], intent: PlatformIntent)
         yield Fact(resource=f"open-group/{opened}", attribute="rules", value=groups.read_open(account, opened))
 
 
-def _balancing_facts(account: Account, seen: dict[str, Any], interfaces: list[dict[str, Any]]) -> Iterator[Fact]:
+def _scaling_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
     name = seen["InstanceId"]
     scaling = balancing.read_scaling(account, name)
     yield Fact(resource=f"instance/{name}", attribute="auto-scaling-group", value=scaling)
-    own = frozenset({name, *(address for interface in interfaces for address in _addresses(interface))})
-    resources = [*balancing.registrations(account, seen.get("VpcId", ""), own)]
-    resources += balancing.classic_balancers(account, name)
-    for resource in resources:
+
+
+def _registration_facts(account: Account, seen: dict[str, Any], interfaces: list[dict[str, Any]]) -> Iterator[Fact]:
+    own = frozenset({seen["InstanceId"], *(address for interface in interfaces for address in _addresses(interface))})
+    for resource in balancing.registrations(account, seen.get("VpcId", ""), own):
+        yield Fact(resource=resource, attribute="registration", value=balancing.REGISTERED)
+
+
+def _classic_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
+    for resource in balancing.classic_balancers(account, seen["InstanceId"]):
         yield Fact(resource=resource, attribute="registration", value=balancing.REGISTERED)
 
 

@@ -73,6 +73,39 @@ class Contained(Frozen):
     problems: tuple[str, ...] = ()
 
 
+class Refused(Frozen):
+    """Why one of several targets could not be observed or changed; the others were."""
+
+    code: Name
+    reason: str
+    hint: str = ""
+    retryable: bool
+
+
+class ObserveTargets(Frozen):
+    """observe_targets: several targets of one platform at once."""
+
+    orders: tuple[ObserveTarget, ...] = Field(min_length=1, max_length=100)
+
+
+class TargetsObserved(Frozen):
+    """One answer for each order, in their order."""
+
+    answers: tuple[TargetObserved | Refused, ...]
+
+
+class ChangeTargets(Frozen):
+    """apply_changes: several targets of one platform at once, side by side."""
+
+    orders: tuple[ChangeTarget, ...] = Field(min_length=1, max_length=100)
+
+
+class ChangesApplied(Frozen):
+    """One answer for each order, in their order."""
+
+    answers: tuple[Applied | Refused, ...]
+
+
 class ReadBack(Frozen):
     """What verify_change or dry_run_change found."""
 

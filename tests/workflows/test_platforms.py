@@ -44,7 +44,7 @@ async def test_a_pod_is_observed_then_changed_then_read_back_and_its_proof_claim
 
     status = await state_of(case, cluster, "isolated", proven=True)
 
-    assert [verb for _, verb in await scheduled(handle)][:2] == ["observe_target", "apply_change"]
+    assert [verb for _, verb in await scheduled(handle)][:2] == ["observe_targets", "apply_changes"]
     assert cluster.isolated
     assert status.proof is not None
     assert (status.proof.verdict, status.proof.configuration) == ("unproven", "stands")
@@ -153,7 +153,7 @@ async def test_a_missing_permission_fails_this_target_by_name_and_no_other(case:
     await case.target("isolated")
 
 
-async def test_what_somebody_changed_meanwhile_is_asked_about_and_what_is_ours_is_restored(
+async def test_what_somebody_changed_meanwhile_is_asked_about_and_left_with_what_shelters_it(
     case: Case, cluster: FakeCluster
 ) -> None:
     await case.serve(cluster)
@@ -167,10 +167,11 @@ async def test_what_somebody_changed_meanwhile_is_asked_about_and_what_is_ours_i
 
     assert "people decide about what somebody changed" in str(caught.value.cause)
     assert cluster.values["pod/shop/web-1", "labels"] == edited
-    assert not cluster.isolated
+    assert cluster.isolated  # without its labels the pod has no other policy: ours goes when they are back
     await case.decide(await case.gate(), "deny")
     final = await case.finish()
     assert (final.targets[0].state, final.targets[0].restored) == ("released", False)
+    assert "stays: what relies on it could not be taken back" in final.targets[0].reason
     assert cluster.values["pod/shop/web-1", "labels"] == edited
 
 
