@@ -44,7 +44,7 @@ release: {when: decision}
 
 # More than a site would ever allow: it is the machine that is measured.
 SAFEGUARDS = "limits: {per_hour: 100000}\n"
-PLATFORM_ROUNDS = 7
+PLATFORM_ROUNDS = 5
 # As far away as an AWS endpoint is within its region or the next: the server here is one process on the same machine,
 # which a real one is not, and would make ten targets wait for each other's processor time alone.
 AWS_DISTANCE_MS = 50

@@ -155,6 +155,8 @@ class ContainTargetWorkflow(Gatekeeper):
 
     async def _take_over(self, standing: Standing) -> None:
         until = standing.applied_at + timedelta(seconds=standing.change.lease_seconds)
+        if isinstance(standing, Isolated) and standing.lease_until is not None:
+            until = standing.lease_until  # of what stood already, and was taken over
         await self._become(
             "isolated",
             change=standing.change,

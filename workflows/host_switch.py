@@ -99,6 +99,7 @@ class HostSwitch:
             already_standing=change.empty,
             permissions=("CAP_NET_ADMIN",),
             refusals=said.refusals,
+            warnings=said.warnings,
         )
 
 

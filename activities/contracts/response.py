@@ -97,7 +97,7 @@ class PlanDocument(Frozen):
     already_standing: bool = Field(description="There is nothing left to apply.")
     permissions: tuple[str, ...] = ()
     refusals: tuple[str, ...] = Field(default=(), description="What the platform's own dry run says against it.")
-    dry_run: bool = Field(default=True, description="Whether the platform's own dry run was made.")
+    warnings: tuple[str, ...] = Field(default=(), description="What could go wrong all the same.")
 
 
 class RemediateStart(Frozen):

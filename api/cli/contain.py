@@ -63,6 +63,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
         f"Needs: {', '.join(document['permissions']) or 'nothing'}",
         "The platform's own dry run " + ("says nothing against it" if not refusals else "refuses:"),
         *(f"   ! {words}" for words in refusals),
+        *(f"   ? {words}" for words in document["warnings"]),
         f"Plan hash {document['plan_hash']}  (of this preview; a gate shows its own)",
         *([f"Mechanism: {change['mechanism']}"] if "mechanism" in change else []),
     ]

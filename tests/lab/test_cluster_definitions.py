@@ -8,11 +8,11 @@ from lab import cluster_parts
 from lab.cluster import Cluster
 from lab.cluster_parts import ClusterUnavailableError
 
-CILIUM, ISTIO, ADMIN = "/apis/cilium.io/v2", "/apis/security.istio.io/v1", "/apis/policy.networking.k8s.io/v1alpha1"
+CILIUM, ISTIO, ADMIN = "/apis/cilium.io/v2", "/apis/security.istio.io/v1", "/apis/policy.networking.k8s.io/v1alpha2"
 
 
 def custom(kind: str, spec: dict[str, Any], name: str = "p") -> dict[str, Any]:
-    versions = {"CiliumNetworkPolicy": CILIUM, "AuthorizationPolicy": ISTIO, "AdminNetworkPolicy": ADMIN}
+    versions = {"CiliumNetworkPolicy": CILIUM, "AuthorizationPolicy": ISTIO, "ClusterNetworkPolicy": ADMIN}
     return {
         "apiVersion": versions[kind].removeprefix("/apis/"),
         "kind": kind,
@@ -47,19 +47,19 @@ def test_istio_policy_is_kept_and_nonsense_is_refused(cluster: Cluster) -> None:
     assert "spec.action" in str(refused.body)
 
 
-def test_admin_network_policy_is_kept_and_nonsense_is_refused(cluster: Cluster) -> None:
+def test_cluster_network_policy_is_kept_and_nonsense_is_refused(cluster: Cluster) -> None:
     cluster.install_crds("policy-api")
-    name, path = cluster.namespace("admin"), f"{ADMIN}/adminnetworkpolicies"
-    spec = {"priority": 10, "subject": {"namespaces": {"matchLabels": {"quarantine": "yes"}}}}
-    assert cluster.call("POST", path, custom("AdminNetworkPolicy", spec, name))
-    refused = refusal(cluster, path, custom("AdminNetworkPolicy", {**spec, "priority": 5000}, f"{name}-q"))
+    name, path = cluster.namespace("admin"), f"{ADMIN}/clusternetworkpolicies"
+    spec = {"tier": "Admin", "priority": 10, "subject": {"namespaces": {"matchLabels": {"quarantine": "yes"}}}}
+    assert cluster.call("POST", path, custom("ClusterNetworkPolicy", spec, name))
+    refused = refusal(cluster, path, custom("ClusterNetworkPolicy", {**spec, "priority": 5000}, f"{name}-q"))
     assert refused.status == 422
     assert "spec.priority" in str(refused.body)
 
 
 def test_definitions_are_installed_once(cluster: Cluster) -> None:
     cluster.install_crds("policy-api")
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/adminnetworkpolicies.policy.networking.k8s.io"
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/clusternetworkpolicies.policy.networking.k8s.io"
     before = cluster.call("GET", path)["metadata"]["resourceVersion"]
     cluster.install_crds("policy-api")
     assert cluster.call("GET", path)["metadata"]["resourceVersion"] == before

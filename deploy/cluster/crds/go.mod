@@ -7,5 +7,5 @@ go 1.24.0
 require (
 	github.com/cilium/cilium v1.20.2
 	istio.io/api v1.31.1
-	sigs.k8s.io/network-policy-api v0.1.1
+	sigs.k8s.io/network-policy-api v0.2.0
 )

@@ -57,6 +57,7 @@ REVERSIBLE = {
     "plain pod": ("Pod", "web-5d8f-a", "", {"mechanism": "network-policy", "cordon": True}),
     "plain workload": ("Deployment", "web", "", {"mechanism": "network-policy", "scale_to_zero": True}),
     "plain namespace": ("Namespace", "", "", {"mechanism": "network-policy"}),
+    "pod under the admin tier": ("Pod", "web-5d8f-a", "", {"mechanism": "admin-network-policy"}),
     "cilium pod in a mesh": ("Pod", "web-5d8f-a", "cilium", {"mechanism": "cilium"}),
     "calico workload": ("Deployment", "web", "calico", {"mechanism": "calico"}),
     "node": ("Node", "", "cilium", {}),

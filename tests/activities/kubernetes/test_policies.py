@@ -13,7 +13,7 @@ from playbooks.kubernetes.observation import PolicySeen
 from tests.activities.kubernetes.conftest import opened
 from tests.activities.kubernetes.making import INCIDENT, MOMENT, Ground, change, intent, setting, workload
 
-CILIUM, ISTIO, ADMIN = "/apis/cilium.io/v2", "/apis/security.istio.io/v1", "/apis/policy.networking.k8s.io/v1alpha1"
+CILIUM, ISTIO, ADMIN = "/apis/cilium.io/v2", "/apis/security.istio.io/v1", "/apis/policy.networking.k8s.io/v1alpha2"
 CALICO = "/apis/crd.projectcalico.org/v1"
 OURS = {"firebreak.dev/incident": INCIDENT}
 
@@ -36,11 +36,11 @@ def test_every_kind_of_policy_is_seen_in_its_scope(served: Cluster, ground: Grou
     other = Ground(served, served.namespace("other"))
     ground.pod()
     deny = {"spec": {"endpointSelector": {}, "ingressDeny": [{"fromEntities": ["all"]}]}}
-    admin = {"spec": {"priority": 10, "subject": {"namespaces": {}}}}
+    admin = {"spec": {"tier": "Admin", "priority": 10, "subject": {"namespaces": {}}}}
     seen_names = {
         make(ground, CILIUM, "ciliumnetworkpolicies", "CiliumNetworkPolicy", deny),
         make(ground, CILIUM, "ciliumclusterwidenetworkpolicies", "CiliumClusterwideNetworkPolicy", deny, wide=True),
-        make(ground, ADMIN, "adminnetworkpolicies", "AdminNetworkPolicy", admin, wide=True),
+        make(ground, ADMIN, "clusternetworkpolicies", "ClusterNetworkPolicy", admin, wide=True),
         make(ground, ISTIO, "authorizationpolicies", "AuthorizationPolicy", {"spec": {"action": "DENY"}}),
         make(ground, CALICO, "networkpolicies", "NetworkPolicy", {"spec": {"order": 1}}),
         make(ground, CALICO, "globalnetworkpolicies", "GlobalNetworkPolicy", {"spec": {"order": 2}}, wide=True),
@@ -85,15 +85,15 @@ def test_host_endpoints_are_seen_of_the_pods_nodes_alone(served: Cluster, ground
          {"endpointSelector": {"matchLabels": {"firebreak.dev/quarantine": INCIDENT}},
           "ingressDeny": [{"fromEntities": ["all"]}], "egressDeny": [{"toEntities": ["all"]}]}),
         ("security.istio.io/v1/authorizationpolicies", "AuthorizationPolicy", {"action": "DENY", "rules": [{}]}),
-        ("policy.networking.k8s.io/v1alpha1/adminnetworkpolicies", "AdminNetworkPolicy",
-         {"priority": 0, "subject": {"namespaces": {"matchLabels": {"shop": "web"}}}}),
+        ("policy.networking.k8s.io/v1alpha2/clusternetworkpolicies", "ClusterNetworkPolicy",
+         {"tier": "Admin", "priority": 0, "subject": {"namespaces": {"matchLabels": {"shop": "web"}}}}),
         ("crd.projectcalico.org/v1/tiers", "Tier", {"order": -1, "defaultAction": "Deny"}),
     ],
 )  # fmt: skip
 def test_a_policy_of_every_kind_is_made_and_taken_away(
     served: Cluster, ground: Ground, platform: KubernetesPlatform, path: str, kind: str, spec: dict[str, Any]
 ) -> None:
-    wide = kind in ("AdminNetworkPolicy", "Tier")
+    wide = kind in ("ClusterNetworkPolicy", "Tier")
     resource = f"object/{path}/{'-' if wide else ground.name}/{ground.name}"
     planned = change(setting(resource, "object", None, {"kind": kind, "labels": {**OURS}, "spec": spec}))
     assert engine.dry_run(platform, planned).differing == ()
