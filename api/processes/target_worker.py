@@ -55,9 +55,8 @@ def _worker(client: Client, queue: str, open_platform: OpenPlatform, executor: T
 
 def _kubernetes(settings: TargetWorkerSettings) -> tuple[list[str], OpenPlatform]:
     # Each role imports its own SDK: the other's is seconds of start and tens of megabytes.
-    from activities.kubernetes.platform import open_platform
-
     from activities.kubernetes.client import open_cluster
+    from activities.kubernetes.platform import open_platform
 
     if not settings.clusters:
         raise SettingsInvalid(
