@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.contracts.incident import GateStatus, ReleaseRequest, TargetState, TargetStatus
     from activities.contracts.killswitch import Contained
     from activities.contracts.response import ContainStart, Planned
+    from playbooks.change import PlatformChange, replanned
     from playbooks.host_isolation import HostObservation
     from playbooks.planning import as_observed
     from playbooks.safeguards import protection
@@ -31,8 +32,6 @@ from workflows.switches import LettingGo, Standing, kind_of, may_come_right
 RENEWALS_PER_RUN = 500
 # Between two tries of what may come right by itself: a host that is away, a cluster that nobody reaches.
 PAUSES = (timedelta(seconds=2), timedelta(seconds=10), timedelta(seconds=60))
-# What was approved is planned and asked again where somebody changed the target meanwhile, but not for ever.
-QUESTIONS = 3
 
 
 @workflow.defn
@@ -48,6 +47,10 @@ class ContainTargetWorkflow(Gatekeeper):
         self._switch = switch_of(start, Orders(start.incident_id))
         self._release: ReleaseRequest | None = None
         self._renewals = start.renewals
+        self._questions = 0
+        # What is being tried, what people said yes to, and what was last sent to be applied: it may stand in part.
+        self._planned = self._attempted = start.planned
+        self._approved = start.planned if start.approved else None
         self._status = start.status or TargetStatus(
             workload=start.target, state="planned", workflow_id=workflow.info().workflow_id
         )
@@ -92,14 +95,27 @@ class ContainTargetWorkflow(Gatekeeper):
                     return await self._plan_and_apply()
             except FailureError as error:
                 reason = reason_of(error)
-                if not may_come_right(error) or workflow.now() >= until:
-                    await self._become("failed", reason=reason)
-                    return None
+                if kind_of(error) == "plan-stale":
+                    self._planned = self._approved = None  # planned anew, over what stands of it
+                elif not may_come_right(error) or workflow.now() >= until:
+                    return await self._end_as("failed", reason)
             await self._become("applying", reason=f"{reason} Trying again.")
             if await self._release_asked(PAUSES[min(tries, len(PAUSES) - 1)].total_seconds()):
-                await self._become("failed", reason=f"given up on request; last: {reason}")
-                return None
+                # What stands of it is let go by the same request.
+                return await self._end_as("failed", f"given up on request; last: {reason}")
             tries += 1
+
+    async def _end_as(self, state: TargetState, reason: str) -> Standing | None:
+        """It ends so, unless part of a change stands: that needs a holder, or nobody could ever let it go."""
+        standing = None
+        if self._attempted is not None:
+            try:
+                standing = await self._switch.left_behind(self._attempted)
+            except FailureError as error:
+                reason = f"{reason} Whether part of it stands can't be told: {reason_of(error)}"
+        if standing is None:
+            await self._become(state, reason=reason)
+        return standing
 
     async def _restrained(self, tries: int) -> str:
         """Why what nobody approved must not be tried again now: somebody may have stopped everything meanwhile."""
@@ -110,34 +126,33 @@ class ContainTargetWorkflow(Gatekeeper):
 
     async def _plan_and_apply(self) -> Standing | None:
         """Ask where people have to be asked, and apply; None: they said no."""
-        start = self._start
-        planned = start.planned
-        if start.gate is None and planned is None and self._switch.plans_first:
-            planned = await self._switch.plan()
-        if start.gate is None and not (planned and self._protection(planned)):
-            await self._show(planned)
-            return await self._switch.apply(planned, approved=False)
-        for question in range(1, QUESTIONS + 1):
-            if (planned := await self._approved_plan(question)) is None:
-                await self._become("denied", reason=self.restrained_by or "people or the deadline denied the plan")
-                return None
-            await self._become("applying", change=planned.change)
-            try:
-                return await self._switch.apply(planned, approved=True)
-            except FailureError as error:
-                if kind_of(error) != "plan-stale" or question == QUESTIONS:
-                    raise
-        return None
+        planned = self._approved or self._planned
+        if planned is None and (self._start.gate is not None or self._switch.plans_first):
+            planned = self._planned = await self._new_plan()
+        if planned is not None and self._approved is None and self._needs_people(planned):
+            if not await self._people_approve(planned):
+                return await self._end_as("denied", self.restrained_by or "people or the deadline denied the plan")
+            self._approved = planned
+        await self._show(planned)
+        self._attempted = planned
+        return await self._switch.apply(planned, approved=self._approved is not None)
 
-    async def _approved_plan(self, question: int) -> Planned | None:
-        """A plan that people said yes to: with those of others before this began, or now; None: they said no."""
-        if question == 1 and self._start.approved:
-            return self._start.planned
+    async def _new_plan(self) -> Planned:
+        """What is planned over our own earlier work keeps what stood before that."""
         planned = await self._switch.plan()
+        earlier = self._attempted.change if self._attempted is not None else None
+        if not isinstance(earlier, PlatformChange) or not isinstance(planned.change, PlatformChange):
+            return planned
+        return planned.model_copy(update={"change": replanned(earlier, planned.change)})
+
+    def _needs_people(self, planned: Planned) -> bool:
+        return self._start.gate is not None or bool(self._protection(planned))
+
+    async def _people_approve(self, planned: Planned) -> bool:
+        self._questions += 1
         await self._show(planned, "awaiting-decision")
-        protected = self._protection(planned)
-        gate = contain_gate(self._start, planned, question, protected)
-        return planned if await self.ask(gate) == "approved" else None
+        gate = contain_gate(self._start, planned, self._questions, self._protection(planned))
+        return await self.ask(gate) == "approved"
 
     def _protection(self, planned: Planned) -> str:
         """Why the target is protected by what only its platform knew; a host was judged before."""
@@ -243,7 +258,8 @@ class ContainTargetWorkflow(Gatekeeper):
         """Somebody has changed what we set: what is ours is restored, of the rest people say what becomes of it."""
         waits = f"people decide about what somebody changed meanwhile: {'; '.join(gone.ours)}"
         await self._become("isolated", reason=waits, release_problem=waits)
-        return await self.ask(drift_gate(self._start, gone.ours)) == "approved"
+        self._questions += 1
+        return await self.ask(drift_gate(self._start, gone.ours, self._questions)) == "approved"
 
     async def _become(self, state: TargetState, **changes: object) -> None:
         update = {"state": state, "reason": "", "release_problem": ""} | changes

@@ -124,8 +124,12 @@ class Containments:
     async def _settle(self, start: ContainStart, outcome: Outcome) -> None:
         if not isinstance(outcome, Setback):
             await self._take_over(start, outcome)
+        elif outcome.error is not None and outcome.planned is not None:
+            # Part of it may stand: whoever goes on with it, or ends it, has to hold it.
+            self._delayed(start, outcome.error)
+            await self.leases.hold(start.model_copy(update={"planned": outcome.planned, "delayed": True}))
         elif outcome.error is not None:
-            await self._not_at_once(start.model_copy(update={"planned": outcome.planned}), outcome.error)
+            await self._not_at_once(start, outcome.error)
         elif outcome.planned is not None:
             await self._ask_people(start.target, self._route(as_seen(start.target, outcome.planned), None))
 
@@ -140,11 +144,15 @@ class Containments:
     async def _not_at_once(self, start: ContainStart, error: FailureError) -> None:
         target, reason = start.target, reason_of(error)
         if may_come_right(error):
-            self._record.note("target-delayed", f"{target.name} could not be isolated at once: {reason} Trying again.")
+            self._delayed(start, error)
             await self.leases.hold(start.model_copy(update={"delayed": True}))
             return
         self._record.set_target(TargetStatus(workload=target, state="failed", reason=reason))
         self._record.note("target-failed", f"{target.name} could not be isolated: {reason}")
+
+    def _delayed(self, start: ContainStart, error: FailureError) -> None:
+        words = f"{start.target.name} could not be isolated at once: {reason_of(error)} Trying again."
+        self._record.note("target-delayed", words)
 
     def _is_allowed(self, start: ContainStart, planned: Planned) -> bool:
         """The labels of a platform's target are known only once it was observed: people may have to be asked."""
@@ -168,15 +176,16 @@ class Containments:
         by_gate: dict[str, list[Workload]] = {}
         for target in asked:
             by_gate.setdefault(str(routes[target.workload_id]), []).append(target)
-        together = [group for group in by_gate.values() if len(group) > 1]
+        together = [targets for targets in by_gate.values() if len(targets) > 1]
         grouped = {target.workload_id for group in together for target in group}
         alone = [target for target in targets if target.workload_id not in grouped]
         # Nobody waits for people here: evidence is collected while they decide.
-        decisions = (self._contain_together(group, routes[group[0].workload_id]) for group in together)
+        numbered = enumerate(together, 1)
+        decisions = (self._contain_together(group, routes[group[0].workload_id], n) for n, group in numbered)
         self._deciding.extend(asyncio.create_task(decision) for decision in decisions)
         await asyncio.gather(*(self._contain_by_route(target) for target in alone))
 
-    async def _contain_together(self, targets: list[Workload], route: Route) -> None:
+    async def _contain_together(self, targets: list[Workload], route: Route, group: int) -> None:
         names = ", ".join(target.name for target in targets)
         self._record.note("route-chosen", f"{names}: {route.way}, because {route.reason}.")
         starts = [self._contain_start(target).model_copy(update={"gate": route.gate}) for target in targets]
@@ -187,7 +196,7 @@ class Containments:
         alone = asyncio.gather(*(self.leases.hold(start) for start, _ in apart))
         plans = [plan for plan in plans if plan not in apart]
         if plans and route.gate is not None:
-            await self._ask_about(plans, gate_of(plans, route.gate, route.reason))
+            await self._ask_about(plans, gate_of(plans, route.gate, route.reason, group))
         await asyncio.gather(rest, alone)
 
     async def _ask_about(self, plans: list[Plan], gate: Gate) -> None:

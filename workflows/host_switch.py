@@ -60,6 +60,9 @@ class HostSwitch:
         )
         return await give(target, "isolate_host", order, Isolated, patience=patience)
 
+    async def left_behind(self, planned: Planned) -> None:
+        """See `Switch`. A batch is loaded whole or not at all; what was loaded its agent has journalled and holds."""
+
     async def renew(self, standing: Standing) -> Renewal:
         """See `Switch`."""
         target, (_, change) = self._start.target, _of_host(standing)

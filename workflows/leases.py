@@ -76,8 +76,10 @@ class Leases:
 
     async def release(self, request: ReleaseRequest) -> tuple[str, ...]:
         """Have every child let go; once all have answered, returns what could not be released and why."""
-        for status in self._asked_for(request):
-            if status.state in RELEASABLE:
+        for asked in self._asked_for(request):
+            # As it stands now: another release may have let it go while this one asked the others.
+            status = self.status_of(asked.workload)
+            if status is not None and status.state in RELEASABLE:
                 self._record.set_target(status.model_copy(update={"release_problem": ""}))
                 await self._ask_for_release(status, request)
         await workflow.wait_condition(lambda: not any(_unanswered(t) for t in self._asked_for(request)))

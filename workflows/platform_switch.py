@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         TargetObserved,
     )
     from activities.contracts.response import ContainStart, PlanDocument, Planned
-    from playbooks.change import PlatformChange, replanned
+    from playbooks.change import PlatformChange
     from playbooks.host_isolation import HostObservation
     from playbooks.planning import plan_platform
     from playbooks.platform_intent import PlatformIntent
@@ -34,14 +34,12 @@ with workflow.unsafe.imports_passed_through():
     from segmentation.errors import FirebreakError
 
 from workflows.orders import reason_of
-from workflows.switches import PATIENCE, LettingGo, Renewal, Standing, kind_of
+from workflows.switches import PATIENCE, LettingGo, Renewal, Standing
 
 T = TypeVar("T", bound=BaseModel)
 RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10)
 )
-# Somebody who changes a target as fast as we plan has to be seen, not outrun.
-REPLANS = 3
 
 
 class PlatformSwitch:
@@ -66,19 +64,25 @@ class PlatformSwitch:
             raise ApplicationError(error.summary, error.hint, type=error.code, non_retryable=True) from error
         return Planned(observation=observed.observation, change=change)
 
-    async def apply(self, planned: Planned | None, *, approved: bool, patience: timedelta = PATIENCE) -> Contained:
-        """See `Switch`. What nobody approved is planned anew where somebody changed the target meanwhile."""
+    async def apply(
+        self,
+        planned: Planned | None,
+        *,
+        approved: bool,  # noqa: ARG002 - approved or not: it is exactly this plan
+        patience: timedelta = PATIENCE,
+    ) -> Contained:
+        """See `Switch`. Exactly this plan: where somebody changed the target meanwhile, it is planned anew first."""
         planned = planned or await self.plan(patience)
-        for _ in range(REPLANS):
-            try:
-                return await self._apply(planned, patience)
-            except FailureError as error:
-                if approved or kind_of(error) != "plan-stale":
-                    raise
-            later = await self.plan(patience)
-            change = replanned(change_of(planned), change_of(later))
-            planned = planned.model_copy(update={"change": change})
-        return await self._apply(planned, patience)
+        applied = await self._ask("apply_change", self._order(change_of(planned)), Applied, patience)
+        return contained(planned, applied)
+
+    async def left_behind(self, planned: Planned) -> Contained | None:
+        """See `Switch`."""
+        found = await self._ask("verify_change", self._order(change_of(planned)), ReadBack, timedelta(minutes=1))
+        if not found.standing:
+            return None
+        part = f"only {found.standing} of {found.standing + len(found.differing)} settings stand"
+        return contained(planned, Applied(applied_at=found.at, problems=(part, *found.differing)))
 
     async def renew(self, standing: Standing) -> Renewal:
         """See `Switch`."""
@@ -119,10 +123,6 @@ class PlatformSwitch:
             permissions=change.permissions,
             refusals=said.differing,
         )
-
-    async def _apply(self, planned: Planned, patience: timedelta) -> Contained:
-        applied = await self._ask("apply_change", self._order(change_of(planned)), Applied, patience)
-        return contained(planned, applied)
 
     def _order(self, change: PlatformChange) -> ChangeTarget:
         return ChangeTarget(incident_id=self._start.incident_id, target=self._start.target, change=change)

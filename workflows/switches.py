@@ -58,6 +58,9 @@ class Switch(Protocol):
     async def apply(self, planned: Planned | None, *, approved: bool, patience: timedelta = PATIENCE) -> Standing:
         """Have the plan stand. `approved`: people said yes to exactly this one."""
 
+    async def left_behind(self, planned: Planned) -> Standing | None:
+        """What stands of a plan that could not be applied whole; None: nothing does."""
+
     async def renew(self, standing: Standing) -> Renewal:
         """Prolong the lease."""
 

@@ -37,13 +37,13 @@ async def plan_all(starts: Sequence[ContainStart], orders: Orders) -> tuple[list
     return planned, others
 
 
-def gate_of(plans: Sequence[Plan], spec: GateSpec, reason: str) -> Gate:
-    """One question about all of them; its hash covers the plan of each."""
+def gate_of(plans: Sequence[Plan], spec: GateSpec, reason: str, group: int) -> Gate:
+    """One question about all of a group; its hash covers the plan of each."""
     first = plans[0][0]
     hashes = {start.target.workload_id: plan.change.plan_hash for start, plan in plans}
     names = ", ".join(start.target.name for start, _ in plans)
     return Gate(
-        gate_id="contain",
+        gate_id=f"contain.group-{group}" if group > 1 else "contain",
         incident_id=first.incident_id,
         question=f"Isolate {len(plans)} targets: {names}? {reason}.",
         plan_hash=digest(hashes),

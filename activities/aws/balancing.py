@@ -45,6 +45,9 @@ def write_scaling(account: Account, name: str, value: JsonValue, _: Moment) -> N
         return
     if now is None:
         scaling.attach_instances(InstanceIds=[name], AutoScalingGroupName=value["group"])
+        now = read_scaling(account, name)
+    if now == value:
+        return  # what joins is Pending for a while, and refuses to be protected until it is in service
     scaling.set_instance_protection(
         InstanceIds=[name], AutoScalingGroupName=value["group"], ProtectedFromScaleIn=bool(value["protected"])
     )

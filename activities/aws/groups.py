@@ -15,7 +15,16 @@ from pydantic import JsonValue
 from activities.aws.attributes import INCIDENT_TAG, Account, Attribute
 from activities.aws.errors import absent, code_of
 from activities.killswitch.platform import Moment, PlatformRefused, PlatformUnreachable
-from playbooks.aws.groups import ANYBODY, NEW, OPEN, OURS, READ_GROUPS, WRITE_OPEN_GROUP, WRITE_QUARANTINE_GROUP
+from playbooks.aws.groups import (
+    ANYBODY,
+    NEW,
+    OPEN,
+    OPEN_SUFFIX,
+    OURS,
+    READ_GROUPS,
+    WRITE_OPEN_GROUP,
+    WRITE_QUARANTINE_GROUP,
+)
 
 # A new group lets everything out; an unfinished open group has some of its rules.
 UNFINISHED_QUARANTINE = frozenset(rule for rule in OPEN if rule.startswith("egress"))
@@ -62,7 +71,7 @@ def _id_of_ours(account: Account, vpc: str, name: str) -> str:
         )
     # Looked at right before each switch: rules that somebody added meanwhile would open what is to be cut.
     rules = rules_of(group)
-    if rules not in ([], list(OPEN)):
+    if rules != (list(OPEN) if name.endswith(OPEN_SUFFIX) else []):
         raise PlatformRefused(
             f"security group {name} ({group['GroupId']}) has rules that are not ours: {', '.join(rules)}.",
             hint="Take them out: a target in it would not be cut off.",

@@ -58,9 +58,10 @@ class Cutter:
             try:
                 self._nft.apply(change.commands)
             except NftRefused:
-                # A device that went away since it was observed makes the batch invalid as a whole.
+                # A device that went away since it was observed makes the batch invalid as a whole. The journal must not
+                # say that it stands while it is looked at again: a restart would load what nobody wants any more.
+                self._put_back(change.table, former)
                 if attempt + 1 == _ATTEMPTS:
-                    self._put_back(change.table, former)
                     raise
             else:
                 steps.done("applied")

@@ -104,7 +104,9 @@ class HostIsolation:
             was_standing = self._first_said(order, "was-standing", found=in_force)
             self._lift(order.change)
             after = self.observer.list_ruleset()
-        differs = _differences(order.observation, after)
+        # Lifted, and not forgotten: a restart would load it again.
+        remembered = (f"the journal can't forget it: {self._journal.impaired}",) if self._journal.impaired else ()
+        differs = (*_differences(order.observation, after), *remembered)
         restored = not differs and order.change.table not in after.our_tables
         return Released(released_at=utc_now(), restored=restored, was_standing=was_standing, drift=differs)
 

@@ -34,8 +34,9 @@ def apply(platform: Platform, change: PlatformChange, moment: Moment) -> Applied
         try:
             changed += _advance(platform, setting, moment)
         except FirebreakError as error:
-            if setting.essential or error.retryable:
+            if setting.essential:
                 raise
+            # The next renewal tries it again: what is as it was before is set then.
             problems.append(f"{setting.words}: {error.summary}")
             log.warning("a precaution failed, the cut goes on", resource=setting.resource, problem=error.summary)
     return Applied(
@@ -51,9 +52,20 @@ def _advance(platform: Platform, setting: Setting, moment: Moment) -> int:
     if where == "drift":
         raise PlanStale(in_words(setting, current), hint="Plan again: somebody has changed it since.")
     if where == "before" and setting.via is not None:
-        platform.write(setting, setting.via, moment)
-    platform.write(setting, setting.after, moment)
+        _by_way(platform, setting, moment)
+    else:
+        platform.write(setting, setting.after, moment)
     return 1
+
+
+def _by_way(platform: Platform, setting: Setting, moment: Moment) -> None:
+    """In two steps, the first of which may be more open than what was there: it must not be the one that stays."""
+    platform.write(setting, setting.via, moment)
+    try:
+        platform.write(setting, setting.after, moment)
+    except FirebreakError:
+        platform.write(setting, setting.before, moment)
+        raise
 
 
 def verify(platform: Platform, change: PlatformChange) -> ReadBack:
@@ -110,7 +122,13 @@ def release(platform: Platform, change: PlatformChange, moment: Moment, *, overw
     """
     was_standing, exposed, drift = False, False, []
     for setting in reversed([setting for setting in change.settings if setting.reversible]):
-        current = platform.read(setting)
+        try:
+            current = platform.read(setting)
+        except (PlatformRefused, PlanStale, TargetUnknown) as error:
+            # What is gone needs nothing back; what can't be read may still rely on what shelters it.
+            drift.append(_because(setting, str(error)))
+            exposed = exposed or not isinstance(error, TargetUnknown)
+            continue
         where = standing(setting, current)
         was_standing = was_standing or where in ("after", "via")
         if where == "before":

@@ -51,7 +51,7 @@ def account_seen(pool: Executor, calls: Calls, namespace: str, name: str) -> Acc
                     binding_seen(kind, one)
                     for kind, asked in bindings.items()
                     for one in asked.result()
-                    if any(_names(subject, namespace, name) for subject in one.get("subjects") or ())
+                    if any(_names(subject, namespace, name, one) for subject in one.get("subjects") or ())
                 ),
                 key=_order,
             )
@@ -59,9 +59,11 @@ def account_seen(pool: Executor, calls: Calls, namespace: str, name: str) -> Acc
     )
 
 
-def _names(subject: Raw, namespace: str, name: str) -> bool:
+def _names(subject: Raw, namespace: str, name: str, binding: Raw) -> bool:
     if subject.get("kind") == "ServiceAccount":
-        return subject.get("name") == name and subject.get("namespace") == namespace
+        # Without a namespace it is one of the binding's own.
+        within = subject.get("namespace") or binding["metadata"].get("namespace")
+        return subject.get("name") == name and within == namespace
     if subject.get("kind") == "User":
         return subject.get("name") == f"system:serviceaccount:{namespace}:{name}"
     return subject.get("name") in (*_EVERY_ACCOUNT, f"system:serviceaccounts:{namespace}")

@@ -56,6 +56,20 @@ def _apply(session: Session, place: Place, writing: Writing) -> None:
     answer = session.calls.apply(place, _manifest(place, writing.value, found), dry_run=writing.dry_run)
     if not writing.dry_run:
         session.last[place] = answer
+        _reads_back(place, answer, writing)
+
+
+def _reads_back(place: Place, answer: Raw, writing: Writing) -> None:
+    """Applying takes nothing out that somebody else put in: a policy of ours with a rule of theirs cuts nothing.
+
+    Raises:
+        PlatformRefused: the object is not what was applied.
+    """
+    if normal_form(place, answer) != writing.value:
+        raise PlatformRefused(
+            f"{place} is not as it was applied: somebody has added to it, or the cluster changes it.",
+            hint="Look at its spec and at the cluster's admission webhooks; take out what is not ours.",
+        )
 
 
 def _manifest(place: Place, value: JsonValue, found: Raw | None) -> Raw:

@@ -8,7 +8,7 @@ never disagree. Pure.
 
 import hashlib
 
-from playbooks.alerts import Alert
+from playbooks.alerts import REQUESTED, Alert
 from segmentation.references import ReferenceUnknown, instance, pod, resolve_reference
 from segmentation.workloads import Inventory, Workload
 
@@ -66,9 +66,9 @@ def _by_source(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
 def correlation_key(alert: Alert, inventory: Inventory) -> str:
     """The workload if the alert is about exactly one, the whole of them if it lists more, else what it says itself."""
     workloads = accused(alert, inventory)
-    if len(workloads) == 1:
-        return f"workload:{workloads[0].workload_id}"
-    return without_nul(alert.correlation_key)
+    key = f"workload:{workloads[0].workload_id}" if len(workloads) == 1 else without_nul(alert.correlation_key)
+    # What a person asks for must not be counted as one more alert of an incident that contains nothing.
+    return f"asked:{key}" if alert.rule.name == REQUESTED else key
 
 
 def without_nul(text: str) -> str:

@@ -26,11 +26,14 @@ def run_reapply(settings: AgentSettings) -> int:
     journal, nft = OrderJournal(path), Nft()
     try:
         done = Reapplier(identity.workload.workload_id, Standings(journal), nft, read_boot_id()).run()
+        impaired = journal.impaired
     finally:
         nft.close()
         journal.close()
     tell_reapplied(done)
-    return int(any(found.incomplete for found in done))
+    if impaired:
+        log.error("the journal can't be read whole: what has to stand may be missing", problem=impaired)
+    return int(bool(impaired) or any(found.incomplete for found in done))
 
 
 def tell_reapplied(done: tuple[Reapplied, ...]) -> None:

@@ -35,6 +35,9 @@ READ_INTERFACE = ("ec2:DescribeNetworkInterfaces", *READ_GROUPS)
 WRITE_INTERFACE = ("ec2:ModifyNetworkInterfaceAttribute",)
 
 
+OPEN_SUFFIX = "-open"
+
+
 def quarantine_name(incident_id: str, instance: str) -> str:
     """The group that lets nothing through: one for each target, so that releasing one frees no other."""
     return _fit(f"{mark(incident_id)}-{instance}")
@@ -42,9 +45,10 @@ def quarantine_name(incident_id: str, instance: str) -> str:
 
 def open_name(incident_id: str, instance: str) -> str:
     """The group that lets everything through, for the moment between the two steps."""
-    return _fit(f"{mark(incident_id)}-{instance}-open")
+    return _fit(f"{mark(incident_id)}-{instance}{OPEN_SUFFIX}")
 
 
 def _fit(name: str) -> str:
     digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 17]}-{digest}"
+    suffix = OPEN_SUFFIX if name.endswith(OPEN_SUFFIX) else ""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 17 - len(suffix)]}-{digest}{suffix}"

@@ -26,6 +26,9 @@ _NO_IDENTITY_PREFIXES = ("batch.kubernetes.io/", "kubernetes.io/", "statefulset.
 _UNSCALABLE = frozenset({"DaemonSet", "Job"})
 
 
+_REPLACED = "what a controller starts in place of these pods has their labels, and what permits them"
+
+
 @dataclass(frozen=True)
 class Selection:
     """What our policies select, and out of what pods are relabelled.
@@ -48,7 +51,12 @@ def select(observation: KubernetesObservation, intent: PlatformIntent, choice: C
     services = intent.kubernetes.remove_from_services
     every = Leaving(policies=True, controllers=True, services=services)
     if reference.resource == "Namespace":
-        return Selection((Scope(namespace=reference.name),), (every,) if plain else ())
+        replaced = (
+            ("what a controller starts in place of these pods has their labels, and what permits them",)
+            if plain
+            else ()
+        )
+        return Selection((Scope(namespace=reference.name),), (every,) if plain else (), replaced)
     marked = Scope(namespace=reference.namespace, selector={"matchLabels": {**quarantine(intent.incident_id)}})
     if reference.resource == "Pod":
         return Selection((marked,), (every,) if plain else _of_pod(choice, services=services))

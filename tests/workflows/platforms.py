@@ -28,6 +28,8 @@ class FakeCluster:
         self.labels = LABELS | labels
         self.values: dict[tuple[str, str], JsonValue] = {}
         self.troubles: dict[str, FirebreakError] = {}
+        # By the beginning of a resource: what becomes of a write to it.
+        self.refuses: dict[str, FirebreakError] = {}
         self.writes = 0
         self.calls: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -71,6 +73,9 @@ class FakeCluster:
     def write(self, setting: Setting, value: JsonValue, moment: Moment) -> None:
         """Keep it."""
         self._called("write")
+        for beginning, error in self.refuses.items():
+            if setting.resource.startswith(beginning):
+                raise error
         with self._lock:
             self.values[setting.place] = value
             self.writes += 1

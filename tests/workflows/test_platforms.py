@@ -239,8 +239,9 @@ async def test_a_pod_that_only_its_platform_knows_to_be_protected_is_asked_about
 
     asked = {g.gate.gate_id: g.gate for g in gates}
     assert asked["contain"].spec == GATE
-    assert asked["contain.dns-1"].spec.roles == ("break-glass",)
-    assert "It is protected (role=dns)." in asked["contain.dns-1"].question
+    apart = asked[f"contain.{guarded.pod('dns-1').workload_id}"]
+    assert apart.spec.roles == ("break-glass",)
+    assert "It is protected (role=dns)." in apart.question
 
 
 async def test_a_target_that_comes_back_during_a_global_stop_is_left_alone_until_it_is_lifted(
@@ -270,3 +271,57 @@ async def test_breaking_the_glass_is_a_line_of_its_own_in_the_timeline(case: Cas
     await case.target("isolated")
     assert case.desk.said("break-glass") == ["ana says approve on contain.web. seen"]
     assert case.desk.said("decision") == []
+
+
+async def test_what_stands_of_a_change_that_is_refused_half_way_has_a_holder_and_is_let_go(
+    case: Case, cluster: FakeCluster
+) -> None:
+    await case.serve(cluster)
+    cluster.refuses["pod/"] = PermissionMissing("patch pods in shop is not allowed.", hint="Grant it.")
+    await case.play(targets=(cluster.pod("web-1"),))
+
+    held = await state_of(case, cluster, "isolated", proven=True)
+
+    assert "only 1 of 2 settings stand" in case.desk.said("target-isolated")[0]
+    assert held.proof is not None
+    assert held.proof.configuration == "differs"
+    assert cluster.isolated
+    await case.release()
+    await case.finish()
+    assert not cluster.isolated
+
+
+async def test_what_a_first_try_has_set_is_not_taken_for_what_was_there_before(
+    case: Case, cluster: FakeCluster
+) -> None:
+    await case.serve(cluster)
+    cluster.refuses["pod/"] = PlatformUnreachable("The API server does not answer.")
+    await case.work(Impatient())
+    await case.open(targets=(cluster.pod("web-1"),))
+    await case.desk.until(lambda s: any(t.state == "applying" for t in s.targets))
+    assert cluster.isolated  # the policy, not the labels
+    cluster.labels = {"app": "shop", "release": "2"}  # planned anew, over our own policy
+    cluster.values["pod/shop/web-1", "labels"] = {"app": "shop", "release": "2"}
+    cluster.refuses.clear()
+    await state_of(case, cluster, "isolated")
+
+    await case.release()
+
+    assert not cluster.isolated
+    assert cluster.values["pod/shop/web-1", "labels"] == {"app": "shop", "release": "2"}
+
+
+async def test_what_was_approved_is_not_asked_again_because_a_cluster_was_away(
+    case: Case, cluster: FakeCluster
+) -> None:
+    await case.serve(cluster)
+    cluster.refuses["pod/"] = PlatformUnreachable("The API server does not answer.")
+    await case.work(Impatient())
+    await case.open(targets=(cluster.pod("web-1"),), playbook=playbook(contain={"gate": GATE.model_dump()}))
+    await case.decide(await case.gate())
+    await case.desk.until(lambda s: any("Trying again" in t.reason for t in s.targets))
+
+    cluster.refuses.clear()
+
+    await state_of(case, cluster, "isolated")
+    assert len((await case.snapshot()).gates) == 1
