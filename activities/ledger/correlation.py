@@ -24,13 +24,17 @@ def accused(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
             return tuple({w.workload_id: w for w in (resolve_reference(t, inventory) for t in alert.targets)}.values())
         if (found := _pod(alert)) is not None:
             return (found,)
-        hosts = _hosts(alert, inventory)
-        if not hosts and (found := _instance(alert)) is not None:
+        if not _hosts(alert, inventory) and (found := _instance(alert)) is not None:
             return (found,)
-        hosts = hosts or _by_source(alert, inventory)
     except ReferenceUnknown:
         return ()
+    hosts = suspects(alert, inventory)
     return hosts if len(hosts) == 1 else ()
+
+
+def suspects(alert: Alert, inventory: Inventory) -> tuple[Workload, ...]:
+    """Every host that the alert could mean: by what it says of a host, else by its source address."""
+    return _hosts(alert, inventory) or _by_source(alert, inventory)
 
 
 def _pod(alert: Alert) -> Workload | None:

@@ -21,7 +21,7 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 from temporalio import activity
 
 from activities.contracts.incident import CorroborateAlert, Corroboration
-from activities.ledger.correlation import accused
+from activities.ledger.correlation import accused, suspects
 from activities.siem.templates import FLOWS
 from playbooks.alerts import Alert
 from playbooks.detection import denials
@@ -87,7 +87,7 @@ class Corroborations:
 
 def _parties(alert: Alert, inventory: Inventory) -> tuple[Addresses, ...]:
     """The addresses of each workload that would be contained, else the ones that the alert itself gives."""
-    workloads = accused(alert, inventory)
+    workloads = accused(alert, inventory) or suspects(alert, inventory)
     if workloads:
         return tuple(frozenset(workload.addresses) for workload in workloads)
     said = frozenset(alert.host.ip) or frozenset([alert.source.ip] if alert.source.ip else [])

@@ -56,7 +56,8 @@ def test_a_cut_is_dated_between_the_moments_before_and_after_it(lab: Lab, prober
         report = prober.report()
         assert report.first_blocked_ns is not None
         assert before <= report.first_blocked_ns <= after + 3 * PERIOD_NS
-        assert report.uncertainty_ns < 20 * PERIOD_NS
+        # A sender that had to wait for its turn dates less sharply, and says so; it never claims what it did not see.
+        assert report.uncertainty_ns < 500 * PERIOD_NS
         assert prober.first_blocked_ns() == report.first_blocked_ns
         assert prober.first_blocked_ns(until_ns=before) is None
 

@@ -29,7 +29,7 @@ OPEN, CUT = (2, 2), (0, 0)
 _HOST_MAC, _PEER_MAC = "02:fb:00:90:00:01", "02:fb:00:90:00:02"
 _UDP_PORT = 9000
 # Far longer than a datagram takes between two ends of a veth pair.
-_SILENCE_SECONDS = 0.05
+_SILENCE_SECONDS = 0.15
 _numbers = itertools.count(1)
 
 
