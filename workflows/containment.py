@@ -39,6 +39,9 @@ from workflows.switches import Standing, may_come_right
 from workflows.together import Plan, gate_of, plan_all
 
 
+TOGETHER = 20
+
+
 class Containments:
     """The targets of one incident."""
 
@@ -255,4 +258,5 @@ def _by_queue(targets: list[Workload]) -> list[list[Workload]]:
     for target in targets:
         account = target.aws.account if target.aws is not None else ""
         groups.setdefault(f"{target.queue} {account}", []).append(target)
-    return list(groups.values())
+    # So many that their answers fit one payload of the engine, even of a cluster with many policies.
+    return [group[n : n + TOGETHER] for group in groups.values() for n in range(0, len(group), TOGETHER)]

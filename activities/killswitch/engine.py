@@ -90,8 +90,13 @@ def dry_run(platform: Platform, change: PlatformChange) -> ReadBack:
 
 
 def renew(platform: Platform, change: PlatformChange, moment: Moment) -> Applied:
-    """Wind up what carries the lease's end, set again what somebody took back, and report what else differs."""
+    """Wind up what carries the lease's end, set again what somebody took back, and report what else differs.
+
+    Raises:
+        FirebreakError: of the first essential setting that failed; the others were renewed all the same.
+    """
     changed, drift, problems = 0, [], []
+    failed: FirebreakError | None = None
     for setting in change.settings:
         try:
             current = platform.read(setting)
@@ -102,9 +107,11 @@ def renew(platform: Platform, change: PlatformChange, moment: Moment) -> Applied
             elif where == "drift":
                 drift.append(_drift(setting, current))
         except FirebreakError as error:
-            if error.retryable or setting.essential:
-                raise
+            # A lease that ends by its date must not lapse because another setting could not be renewed.
+            failed = failed or (error if setting.essential else None)
             problems.append(f"{setting.words}: {error.summary}")
+    if failed is not None:
+        raise failed
     return Applied(
         applied_at=moment.applied_at,
         already_standing=not changed,
