@@ -38,7 +38,6 @@ from workflows.stopping import stop_restraint
 from workflows.switches import Standing, may_come_right
 from workflows.together import Plan, gate_of, plan_all
 
-
 TOGETHER = 20
 
 

@@ -11,7 +11,6 @@ from pydantic import JsonValue
 from playbooks.change import Setting
 from playbooks.kubernetes.draft import Draft, beside, named
 from playbooks.kubernetes.errors import TargetGone
-from playbooks.kubernetes.held import refuse_held_account
 from playbooks.kubernetes.observation import AccountSeen, BindingSeen, KubernetesObservation
 from playbooks.kubernetes.precautions import void_tokens
 from playbooks.kubernetes.settings import subjects_of
@@ -27,13 +26,11 @@ def plan_account(observation: KubernetesObservation, intent: PlatformIntent) -> 
 
     Raises:
         TargetGone: there is no such account.
-        TargetHeld: another incident holds it.
     """
     account, reference = observation.account, observation.reference
     if account is None:
         raise TargetGone(f"Service account {reference.namespace}/{reference.name} was not seen.", hint="It is gone.")
     name = f"{account.namespace}/{account.name}"
-    refuse_held_account(account, intent.incident_id)
     bindings = [_without(binding, account) for binding in account.bindings]
     tokens = list(void_tokens(account, intent.incident_id, essential=True))
     running = f": contain {named(observation.pods)} too" if observation.pods else ""

@@ -6,7 +6,7 @@ Owns that refusal: two incidents that hold one pod would undo each other's label
 from playbooks.kubernetes.draft import named
 from playbooks.kubernetes.errors import TargetHeld
 from playbooks.kubernetes.marks import holder, maker
-from playbooks.kubernetes.observation import AccountSeen, KubernetesObservation
+from playbooks.kubernetes.observation import KubernetesObservation
 from playbooks.kubernetes.reach import Policies
 from playbooks.kubernetes.readings import title
 
@@ -39,17 +39,6 @@ def refuse_held_node(observation: KubernetesObservation, incident_id: str) -> No
         other = holder(node.labels, incident_id)
         if other:
             raise _held(f"node {node.name} is in quarantine", other)
-
-
-def refuse_held_account(account: AccountSeen, incident_id: str) -> None:
-    """Refuse a service account that another incident has rotated.
-
-    Raises:
-        TargetHeld: names the account and the incident.
-    """
-    other = maker(account.labels, incident_id)
-    if other:
-        raise _held(f"service account {account.namespace}/{account.name} was made worthless", other)
 
 
 def _held(words: str, other: str) -> TargetHeld:
