@@ -107,12 +107,7 @@ class ContainTargetWorkflow(Gatekeeper):
 
     async def _end_as(self, state: TargetState, reason: str) -> Standing | None:
         """It ends so, unless part of a change stands: that needs a holder, or nobody could ever let it go."""
-        standing = None
-        if self._attempted is not None:
-            try:
-                standing = await self._switch.left_behind(self._attempted)
-            except FailureError as error:
-                reason = f"{reason} Whether part of it stands can't be told: {reason_of(error)}"
+        standing = await self._switch.left_behind(self._attempted) if self._attempted is not None else None
         if standing is None:
             await self._become(state, reason=reason)
         return standing

@@ -78,10 +78,16 @@ class PlatformSwitch:
 
     async def left_behind(self, planned: Planned) -> Contained | None:
         """See `Switch`."""
-        found = await self._ask("verify_change", self._order(change_of(planned)), ReadBack, timedelta(minutes=1))
-        if not found.standing:
+        change = change_of(planned)
+        try:
+            found = await self._ask("verify_change", self._order(change), ReadBack, timedelta(minutes=1))
+        except FailureError as error:
+            # What can't be told apart from nothing is held: else nobody could ever let it go.
+            said = (f"whether any of it stands can't be told: {reason_of(error)}",)
+            return contained(planned, Applied(applied_at=workflow.now(), problems=said))
+        if not found.standing and not found.unreadable:
             return None
-        part = f"only {found.standing} of {found.standing + len(found.differing)} settings stand"
+        part = f"only {found.standing} of {len(change.settings)} settings are known to stand"
         return contained(planned, Applied(applied_at=found.at, problems=(part, *found.differing)))
 
     async def renew(self, standing: Standing) -> Renewal:
@@ -106,6 +112,8 @@ class PlatformSwitch:
             found = await self._ask("verify_change", order, ReadBack, timedelta(minutes=1))
         except FailureError as error:
             return conclude_configured("unknown", (reason_of(error),))
+        if found.unreadable:
+            return conclude_configured("unknown", found.differing)
         return conclude_configured("differs" if found.differing else "stands", found.differing)
 
     async def preview(self) -> PlanDocument:

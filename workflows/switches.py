@@ -59,7 +59,7 @@ class Switch(Protocol):
         """Have the plan stand. `approved`: people said yes to exactly this one."""
 
     async def left_behind(self, planned: Planned) -> Standing | None:
-        """What stands of a plan that could not be applied whole; None: nothing does."""
+        """What stands, or may stand, of a plan that could not be applied whole; None: nothing does. Never raises."""
 
     async def renew(self, standing: Standing) -> Renewal:
         """Prolong the lease."""

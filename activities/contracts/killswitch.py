@@ -112,6 +112,7 @@ class ReadBack(Frozen):
     at: datetime
     standing: int = Field(description="Settings that are as the change wants them.")
     differing: tuple[str, ...] = Field(default=(), description="The others, in words; a dry run's refusals.")
+    unreadable: int = Field(default=0, description="Those of the others that could not be read: they may stand.")
 
 
 class LetGo(Frozen):

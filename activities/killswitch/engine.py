@@ -70,16 +70,22 @@ def _by_way(platform: Platform, setting: Setting, moment: Moment) -> None:
 
 def verify(platform: Platform, change: PlatformChange) -> ReadBack:
     """Read every setting back. Never raises for what is not as wanted."""
-    differing = []
+    differing, unreadable = [], 0
     for setting in change.settings:
         try:
             current = platform.read(setting)
         except FirebreakError as error:
+            unreadable += not isinstance(error, TargetUnknown)
             differing.append(f"{setting.resource}: {error.summary}")
             continue
         if standing(setting, current) != "after":
             differing.append(in_words(setting, current))
-    return ReadBack(at=datetime.now(UTC), standing=len(change.settings) - len(differing), differing=tuple(differing))
+    return ReadBack(
+        at=datetime.now(UTC),
+        standing=len(change.settings) - len(differing),
+        differing=tuple(differing),
+        unreadable=unreadable,
+    )
 
 
 def dry_run(platform: Platform, change: PlatformChange) -> ReadBack:

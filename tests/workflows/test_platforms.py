@@ -282,7 +282,7 @@ async def test_what_stands_of_a_change_that_is_refused_half_way_has_a_holder_and
 
     held = await state_of(case, cluster, "isolated", proven=True)
 
-    assert "only 1 of 2 settings stand" in case.desk.said("target-isolated")[0]
+    assert "only 1 of 2 settings are known to stand" in case.desk.said("target-isolated")[0]
     assert held.proof is not None
     assert held.proof.configuration == "differs"
     assert cluster.isolated
@@ -325,3 +325,26 @@ async def test_what_was_approved_is_not_asked_again_because_a_cluster_was_away(
 
     await state_of(case, cluster, "isolated")
     assert len((await case.snapshot()).gates) == 1
+
+
+async def test_what_was_given_up_while_its_cluster_was_away_is_held_until_it_can_be_let_go(
+    case: Case, cluster: FakeCluster
+) -> None:
+    await case.serve(cluster)
+    away = PlatformUnreachable("The API server does not answer.")
+    cluster.refuses["pod/"] = away
+    await case.work(Impatient())
+    await case.open(targets=(cluster.pod("web-1"),))
+    await case.desk.until(lambda s: any(t.state == "applying" for t in s.targets))
+    cluster.troubles["read"] = away
+
+    with pytest.raises(WorkflowUpdateFailedError):
+        await case.release()
+
+    assert (await case.snapshot()).targets[0].state == "isolated"
+    assert cluster.writes == 1  # the policy stands, and somebody holds it
+    cluster.troubles.clear()
+    cluster.refuses.clear()
+    await case.release()
+    assert (await case.finish()).targets[0].state == "released"
+    assert not cluster.isolated

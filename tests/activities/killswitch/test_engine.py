@@ -143,3 +143,13 @@ def test_a_dry_run_names_each_refusal_and_writes_nothing() -> None:
 
     assert said.differing == ("b: no 1 for b",)
     assert found.written == []
+
+
+def test_what_can_not_be_read_is_not_taken_for_what_does_not_stand() -> None:
+    planned = change(setting("a"), setting("b"), setting("c"))
+    found = platform(planned)
+    found.fails |= {"r a": PlatformUnreachable("away"), "r b": TargetUnknown("gone")}
+
+    said = engine.verify(found, planned)  # type: ignore[arg-type]
+
+    assert (said.standing, len(said.differing), said.unreadable) == (0, 3, 1)
