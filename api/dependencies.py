@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from activities.evidence.register import EvidenceRegistry
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
 from api.rates import RateCap
 from api.refusing import RefusalMeter

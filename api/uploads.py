@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from activities.contracts.evidence import Storage
-from activities.evidence.layout import host_prefix
+from activities.evidence.vault.layout import host_prefix
 from api.agents import Agent
 from api.bodies import BodyTooLarge
 from api.dependencies import ApiDependencies, Given

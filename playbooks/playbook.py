@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from playbooks.alerts import Alert
+from playbooks.forensics import ForensicsSpec
 from playbooks.gates import GateSpec
 from playbooks.isolation_modes import ISOLATE_ALL, ModeSpec
 from playbooks.platform_intent import AwsSpec, KubernetesSpec
 from segmentation.workloads import Frozen, Name
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Collector = Literal["sockets", "processes", "conntrack", "ruleset", "routes", "neighbours", "logins", "modules"]
 
 
 class Match(Frozen):
@@ -60,14 +60,6 @@ class ContainSpec(Frozen):
     protected: dict[Name, tuple[str, ...]] = Field(
         default_factory=dict, description="Labels whose bearers are never contained without break-glass."
     )
-
-
-class ForensicsSpec(Frozen):
-    """What is collected, in order of volatility, and for how long."""
-
-    budget_seconds: int = Field(default=60, ge=1, le=3600)
-    capture_seconds: int = Field(default=5, ge=1, le=3600, description="Full-length capture after the freeze.")
-    collect: tuple[Collector, ...] = ("sockets", "conntrack", "processes", "ruleset", "routes", "neighbours")
 
 
 class RemediateSpec(Frozen):

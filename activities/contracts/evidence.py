@@ -10,17 +10,24 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from activities.contracts.orders import Order, Testimony
+from playbooks.forensics import AwsCollector, Collector, KubernetesCollector, RetentionSpec, Tlp
 from playbooks.gates import PlanHash
-from playbooks.playbook import Collector
-from segmentation.workloads import Frozen, Name
+from segmentation.workloads import Frozen, Name, Workload
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Short enough that ids of custody events and file names can be made from it.
 EvidenceId = Annotated[Name, StringConstraints(max_length=120)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-EvidenceKind = Literal["packets", "ebpf-events", "volatile", "report"]
+EvidenceKind = Literal[
+    "packets", "ebpf-events", "volatile", "logs", "files", "memory", "kubernetes", "aws", "snapshot", "report"
+]
 OutcomeState = Literal["collected", "empty", "missing", "failed", "truncated"]
 CustodyAction = Literal["collect", "transfer", "seal", "access", "verify", "export", "hold", "release", "dispose"]
+LockMode = Literal["write-once", "governance", "compliance"]
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class Outcome(Frozen):
@@ -31,16 +38,28 @@ class Outcome(Frozen):
 
 
 class Source(Frozen):
-    """Where an item came from."""
+    """Where an item came from. Fields that its kind does not have stay empty."""
 
-    kind: Literal["host"] = "host"
-    resource_id: Name
-    host: Name
+    kind: Literal["host", "kubernetes", "aws"] = "host"
+    resource_id: Name = Field(description="Workload id: a host's, or that of a platform's target.")
+    host: Name = Field(description="Name that people know it by.")
+    provider: str = Field(default="", description="`aws`, or the name of the cluster.")
+    account: str = ""
+    region: str = ""
+    reference: str = Field(default="", description="The target as the platform spells it, for example an ARN.")
     boot_id: str = ""
     netns_inode: int = 0
     interface: str = ""
     ifindex: int = 0
     mac: str = ""
+
+
+class Gap(Frozen):
+    """A time of which an item should tell and does not, and why."""
+
+    started: datetime
+    ended: datetime
+    reason: str
 
 
 class Acquisition(Frozen):
@@ -65,14 +84,26 @@ class Acquisition(Frozen):
     events_lost: int | None = None
     truncated: bool = False
     exit_status: int | None = None
+    gaps: tuple[Gap, ...] = Field(default=(), exclude_if=_is_empty)
+
+
+class Retention(Frozen):
+    """Until when nobody may delete or shorten, and who may lift that: `compliance` nobody at all."""
+
+    mode: LockMode = "write-once"
+    until: datetime | None = None
 
 
 class Storage(Frozen):
-    """Where the vault keeps the bytes."""
+    """Where the vault keeps the bytes, as it answered when it had them."""
 
     uri: str
-    checksum: Sha256
-    lock_mode: Literal["write-once", "governance", "compliance"] = "write-once"
+    checksum: Sha256 = Field(description="Of the stored bytes; the item's own digest unless they are encrypted.")
+    lock_mode: LockMode = "write-once"
+    version_id: str = ""
+    retain_until: datetime | None = None
+    legal_hold: bool = False
+    encryption: str = Field(default="", description="Scheme and key id; empty: stored as collected.")
 
 
 class CollectedItem(Frozen):
@@ -129,7 +160,7 @@ class Manifest(Frozen):
     containment_state_at_capture: str
     workflow: WorkflowRef
     derived_from: tuple[Name, ...] = ()
-    tlp: Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"] = "AMBER"
+    tlp: Tlp = "AMBER"
 
 
 class CustodyEvent(Frozen):
@@ -164,6 +195,19 @@ class CollectVolatileOrder(Order):
 
     collect: tuple[Collector, ...]
     budget_seconds: int
+    files: tuple[str, ...] = Field(default=(), description="Absolute paths, for the collector `files`.")
+    memory_max_mib: int = Field(default=256, ge=1, description="Bound for each process, for `memory`.")
+
+
+class CollectPlatformOrder(Frozen):
+    """collect_from_platform: what a cluster or an account knows of a target, each as one item."""
+
+    incident_id: Name
+    target: Workload
+    kubernetes: tuple[KubernetesCollector, ...] = ()
+    aws: tuple[AwsCollector, ...] = ()
+    since: datetime = Field(description="Beginning of the time of interest: events, logs, trails.")
+    budget_seconds: int
 
 
 class Collected(Testimony):
@@ -181,6 +225,8 @@ class RegisterEvidence(Frozen):
     attested: bool
     authority: Authority
     containment_state: str
+    retention: RetentionSpec = RetentionSpec()
+    tlp: Tlp = "AMBER"
 
 
 class Registered(Frozen):
@@ -198,6 +244,33 @@ class VerifyCase(Frozen):
     purpose: str
 
 
+class SealRef(Frozen):
+    """One seal of a case: what it covers, by whose key, since when."""
+
+    number: int = Field(ge=1)
+    manifests: int
+    custody: int
+    keyid: str
+    sealed_at: datetime
+    timestamp: Literal["none", "pending", "held"] = Field(description="RFC 3161 token over the envelope's digest.")
+    timestamp_at: datetime | None = None
+
+
+class SealCase(Frozen):
+    """seal_case: sign the heads of both chains and the digest of every item; the same heads again are no change."""
+
+    incident_id: Name
+    actor: str
+    purpose: str
+
+
+class TimestampSeal(Frozen):
+    """timestamp_seal: have the time-stamping authority vouch for a seal's time."""
+
+    incident_id: Name
+    number: int
+
+
 class CaseVerdict(Frozen):
     """What verification found; `first_failure` names the item and why."""
 
@@ -205,6 +278,8 @@ class CaseVerdict(Frozen):
     verified: int
     ok: bool
     first_failure: str = ""
+    seals: tuple[SealRef, ...] = ()
+    unsealed: int = Field(default=0, description="Links of both chains that came after the last seal.")
     unregistered: tuple[str, ...] = Field(
         default=(), description="Artefacts that no manifest names: handed over, but never registered."
     )

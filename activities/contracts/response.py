@@ -10,10 +10,11 @@ from activities.contracts.host import Isolated, ProcessRef
 from activities.contracts.incident import TargetStatus
 from activities.contracts.killswitch import Contained, PlatformObservation
 from playbooks.change import PlatformChange
+from playbooks.forensics import ForensicsSpec
 from playbooks.gates import GateSpec, PlanHash
 from playbooks.host_isolation import HostChange, HostObservation, IsolationIntent
 from playbooks.platform_intent import PlatformIntent
-from playbooks.playbook import ContainSpec, ForensicsSpec, RemediateSpec
+from playbooks.playbook import ContainSpec, RemediateSpec
 from playbooks.safeguards import Safeguards
 from segmentation.workloads import Frozen, Name, Workload
 

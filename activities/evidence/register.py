@@ -31,10 +31,10 @@ from activities.contracts.evidence import (
 )
 from activities.evidence import custody
 from activities.evidence.errors import VaultMissing
-from activities.evidence.layout import GENESIS, HEAD_FILE, Folder, Head, case_folder, chained_name
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.layout import GENESIS, HEAD_FILE, Folder, Head, case_folder, chained_name
+from activities.evidence.vault.local import LocalVault
+from activities.evidence.vault.writing import sha256_of
 from activities.evidence.verify import verify_case_directory
-from activities.evidence.writing import sha256_of
 from playbooks.canonical import canonical
 
 CONTROL = "worker:control"

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from activities.contracts.evidence import CaseVerdict, CollectedItem, CustodyEvent, Manifest
-from activities.evidence.layout import GENESIS, HEAD_FILE, SEPARATOR, Head, artefact_name, chained_name
-from activities.evidence.writing import sha256_of
+from activities.evidence.vault.layout import GENESIS, HEAD_FILE, SEPARATOR, Head, artefact_name, chained_name
+from activities.evidence.vault.writing import sha256_of
 from playbooks.canonical import canonical
 
 Link = TypeVar("Link", Manifest, CustodyEvent)

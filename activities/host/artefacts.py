@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from activities.contracts.evidence import Acquisition, CollectedItem, EvidenceKind, Outcome, Source, Storage
-from activities.evidence.layout import host_prefix
+from activities.evidence.vault.layout import host_prefix
 from activities.host.interfaces import read_interfaces
 from activities.host.observe import own_netns
 from activities.host.upload import Uploader, UploadFailed

@@ -18,7 +18,7 @@ from typing import Any
 from activities.contracts.evidence import Acquisition, Outcome
 from activities.host.artefacts import JSON_MEDIA_TYPE, Artefact, HostFacts, tool
 from activities.host.volatile_sources import SOURCES, Reading, SourceFailed
-from playbooks.playbook import Collector
+from playbooks.forensics import Collector
 
 # RFC 3227, 2.1. Two of one rank are taken in this order.
 RANKS: dict[Collector, int] = {

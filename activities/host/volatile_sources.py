@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from activities.host.processes import printable
 from activities.host.volatile_processes import MAX_ENTRIES, Entry, read_processes, read_sockets
-from playbooks.playbook import Collector
+from playbooks.forensics import Collector
 from segmentation.errors import FirebreakError
 
 _MODULES = Path("/proc/modules")

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from temporalio import activity
 
 from activities.contracts.incident import IncidentEvent, IncidentSnapshot, RenderReport, Report
-from activities.evidence.layout import case_folder
+from activities.evidence.vault.layout import case_folder
 from activities.report import words
 from activities.report.facts import gather
 from segmentation.errors import FirebreakError

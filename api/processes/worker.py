@@ -29,7 +29,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.evidence.register import EvidenceRegistry
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
 from activities.ledger.recording import Recording
 from activities.orders.codec import Seal, control_converter

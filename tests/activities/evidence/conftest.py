@@ -20,7 +20,7 @@ from activities.contracts.evidence import (
     VerifyCase,
 )
 from activities.evidence.register import EvidenceRegistry
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
 
 CASE = "inc-1"

@@ -7,7 +7,7 @@ import pytest
 
 from activities.contracts.evidence import CaseVerdict, Outcome
 from activities.evidence.register import EvidenceRegistry
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 from activities.ledger.errors import ChainConflict
 from activities.ledger.ledger import Ledger
 from tests.activities.evidence.conftest import CASE, Register, absent_item, make_item

@@ -19,7 +19,7 @@ from activities.evidence.errors import (
     VaultMissing,
     VaultRefused,
 )
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 
 CONTENT = b"evidence" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -162,7 +162,7 @@ def test_start_does_not_disturb_writers_that_finish_meanwhile(vault: LocalVault)
 WRITER = """
 import sys, time
 from pathlib import Path
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 
 def chunks():
     yield b"x" * 100_000
@@ -207,7 +207,7 @@ FULL_DISK = """
 import json, os, sys
 from pathlib import Path
 from activities.evidence.errors import VaultUnavailable
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 from tests.activities.evidence.test_vault import files, put
 
 vault = LocalVault(Path(sys.argv[1]))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from activities.contracts.evidence import CaseVerdict
-from activities.evidence.layout import Head
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.layout import Head
+from activities.evidence.vault.local import LocalVault
 from activities.evidence.verify import verify_case_directory
 from activities.ledger.ledger import Ledger
 from playbooks.canonical import canonical, digest

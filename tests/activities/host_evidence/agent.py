@@ -15,7 +15,7 @@ import structlog
 
 from activities.contracts.evidence import CaptureOrder, CollectVolatileOrder, FreezeOrder, Storage
 from activities.contracts.orders import OrderHeader
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 from activities.host.artefacts import EvidenceSender, HostFacts
 from activities.host.collection import HostEvidence
 from activities.host.recorder import FlightRecorder, RecorderSettings

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from activities.evidence.errors import UploadRefused, VaultConflict
 from activities.evidence.receive import check_upload
-from activities.evidence.vault import LocalVault
+from activities.evidence.vault.local import LocalVault
 from activities.host.upload import UploadFailed, VaultUploader
 from activities.orders.keys import public_bytes
 

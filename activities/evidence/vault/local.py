@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from activities.contracts.evidence import Storage
 from activities.evidence.errors import VaultConflict, VaultMismatch, VaultMissing, VaultRefused
-from activities.evidence.layout import (
+from activities.evidence.vault.layout import (
     FOLDERS,
     HEAD_FILE,
     Folder,
@@ -27,7 +27,7 @@ from activities.evidence.layout import (
     artefact_prefix,
     case_folder,
 )
-from activities.evidence.writing import Draft, Drafts, sync_folder
+from activities.evidence.vault.writing import Draft, Drafts, sync_folder
 from playbooks.canonical import canonical
 
 

@@ -15,8 +15,8 @@ from activities.contracts.evidence import FileName, Sha256
 from activities.evidence.errors import VaultRefused
 from segmentation.workloads import Frozen, Name
 
-Folder = Literal["artefacts", "manifests", "custody", "documents"]
-FOLDERS: tuple[Folder, ...] = ("artefacts", "manifests", "custody", "documents")
+Folder = Literal["artefacts", "manifests", "custody", "documents", "seals"]
+FOLDERS: tuple[Folder, ...] = ("artefacts", "manifests", "custody", "documents", "seals")
 HEAD_FILE = "head.json"
 GENESIS = "0" * 64
 # Neither an id nor a file name may hold it, so that no two items can spell the same path.
