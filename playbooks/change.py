@@ -22,6 +22,8 @@ APPLIED_AT = "@applied-at"
 LEASE_UNTIL = "@lease-until"
 # What a platform reads where the lease's end has passed: our value is still there, and has no force any more.
 LEASE_LAPSED = "@lease-lapsed"
+# Written into a shared setting: it is not ours any more, and what is there stays as it is.
+LET_GO = "@let-go"
 
 Standing = Literal["before", "after", "via", "lapsed", "drift"]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
@@ -54,6 +56,11 @@ class Setting(Frozen):
         exclude_if=_is_none,
         description="Written for a moment on the way to `after`, never on the way back.",
     )
+    edited: JsonValue = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="An object of ours as somebody has changed it: set right, and released to `before` all the same.",
+    )
     words: Text = Field(description="What it does, for the people who decide.")
     permissions: tuple[str, ...] = Field(description="What the platform must allow for it, as the platform names it.")
     essential: bool = Field(
@@ -63,6 +70,12 @@ class Setting(Frozen):
     )
     reversible: bool = Field(
         default=True, exclude_if=_is_true, description="False: release leaves it as it is, and the plan says so."
+    )
+    shared: bool = Field(
+        default=False,
+        exclude_if=_is_false,
+        description="True: others may want the same. Who holds it is kept on the platform, and whoever lets "
+        "go last restores it.",
     )
     shelter: bool = Field(
         default=False,
@@ -82,8 +95,8 @@ class Setting(Frozen):
 
     def inverse(self) -> "Setting":
         """The way back."""
-        words = f"back: {self.words}"[:2048]
-        return self.model_copy(update={"before": self.after, "after": self.before, "via": None, "words": words})
+        back = {"before": self.after, "after": self.before, "via": None, "edited": None}
+        return self.model_copy(update={**back, "words": f"back: {self.words}"[:2048]})
 
 
 class PlatformChange(Frozen):
@@ -148,7 +161,7 @@ def standing(setting: Setting, current: JsonValue) -> Standing:
         return "before"
     if setting.dated and current == _lapsed(setting.after):
         return "lapsed"
-    return "via" if setting.via is not None and current == setting.via else "drift"
+    return "via" if current is not None and current in (setting.via, setting.edited) else "drift"
 
 
 def _lapsed(value: JsonValue) -> JsonValue:

@@ -8,7 +8,7 @@ permissions that stand beside each. Which attributes there are is owned by the m
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import JsonValue
 
@@ -16,6 +16,9 @@ from activities.killswitch.platform import Moment
 
 # The tag by which what we made, and the sessions in which we made it, tell their incident.
 INCIDENT_TAG = "firebreak:incident"
+
+
+Answer = TypeVar("Answer")
 
 
 class Account(Protocol):
@@ -35,6 +38,27 @@ class Account(Protocol):
 
     def client(self, service: str) -> Any:
         """The boto3 client of a service, with this incident's session; made once."""
+
+    def ask(self, question: "Question[Answer]", about: str) -> Answer | None:
+        """What AWS says about one thing; others who ask the same meanwhile may share the call."""
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a read learnt that the write after it needs, while this account is open: never a proof of anything."""
+
+
+@dataclass(frozen=True)
+class Question(Generic[Answer]):
+    """What can be asked about several things in one call.
+
+    `ask` takes at most `most` of them, and leaves out those that AWS does not know. Where `most` is 1, only those who
+    ask about the same thing share a call.
+    """
+
+    name: str
+    ask: Callable[[Account, list[str]], Mapping[str, Answer]]
+    # EC2 takes up to 200 values in a filter (EC2 API, "Filter").
+    most: int = 100
 
 
 @dataclass(frozen=True)

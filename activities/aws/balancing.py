@@ -7,13 +7,14 @@ Owns how an instance leaves them and comes back. Never decides whether it does.
     resource "classic-balancer/i-1/web", attribute "registration": "registered"
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import ClientError
 from pydantic import JsonValue
 
-from activities.aws.attributes import Account, Attribute
+from activities.aws.attributes import Account, Attribute, Question
 from activities.aws.errors import absent
 from activities.killswitch.platform import Moment
 from playbooks.aws import instance_permissions as allowed
@@ -25,12 +26,41 @@ NOT_REGISTERED = frozenset({"Target.NotRegistered", "Target.DeregistrationInProg
 LEAVING = ("Terminating", "Terminated", "Detaching", "Detached")
 
 
+def _scaled(account: Account, names: list[str]) -> dict[str, dict[str, Any]]:
+    found = account.client("autoscaling").describe_auto_scaling_instances(InstanceIds=names)["AutoScalingInstances"]
+    return {seen["InstanceId"]: seen for seen in found}
+
+
+def _target_groups(account: Account, _: list[str]) -> dict[str, list[dict[str, Any]]]:
+    pages = account.client("elbv2").get_paginator("describe_target_groups").paginate()
+    return {EVERY: [group for page in pages for group in page["TargetGroups"]]}
+
+
+def _health(account: Account, arns: list[str]) -> dict[str, list[dict[str, Any]]]:
+    elb = account.client("elbv2")
+    return {arn: elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"] for arn in arns}
+
+
+def _classic(account: Account, _: list[str]) -> dict[str, list[dict[str, Any]]]:
+    pages = account.client("elb").get_paginator("describe_load_balancers").paginate()
+    return {EVERY: [balancer for page in pages for balancer in page["LoadBalancerDescriptions"]]}
+
+
+EVERY = "every"
+# DescribeAutoScalingInstances takes at most 50.
+SCALED = Question("auto scaling", _scaled, most=50)
+TARGET_GROUPS = Question("target groups", _target_groups, most=1)
+HEALTH = Question("target health", _health, most=1)
+CLASSIC = Question("classic load balancers", _classic, most=1)
+HEALTH_AT_ONCE = 8
+
+
 def read_scaling(account: Account, name: str) -> JsonValue:
     """The Auto Scaling group of an instance and its protection there; None where it is in none."""
-    found = account.client("autoscaling").describe_auto_scaling_instances(InstanceIds=[name])["AutoScalingInstances"]
-    if not found or found[0]["LifecycleState"].startswith(LEAVING):
+    found = account.ask(SCALED, name)
+    if found is None or found["LifecycleState"].startswith(LEAVING):
         return None
-    return {"group": found[0]["AutoScalingGroupName"], "protected": bool(found[0]["ProtectedFromScaleIn"])}
+    return {"group": found["AutoScalingGroupName"], "protected": bool(found["ProtectedFromScaleIn"])}
 
 
 def write_scaling(account: Account, name: str, value: JsonValue, _: Moment) -> None:
@@ -85,17 +115,22 @@ def write_target(account: Account, name: str, value: JsonValue, _: Moment) -> No
     call(TargetGroupArn=arn, Targets=[target])
 
 
-def registrations(account: Account, vpc: str, addresses: frozenset[str]) -> Iterator[str]:
-    """Every target of the VPC's groups that is the instance; AWS can't be asked the other way round."""
-    elb = account.client("elbv2")
-    for page in elb.get_paginator("describe_target_groups").paginate():
-        for group in page["TargetGroups"]:
-            if group.get("VpcId") == vpc:
-                yield from _registered(elb, group["TargetGroupArn"], addresses)
+def target_groups(account: Account) -> list[dict[str, Any]]:
+    """Every target group of the account in this region."""
+    return account.ask(TARGET_GROUPS, EVERY) or []
 
 
-def _registered(elb: Any, arn: str, addresses: frozenset[str]) -> Iterator[str]:
-    for state in elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]:
+def registrations(account: Account, groups: Iterable[dict[str, Any]], addresses: frozenset[str]) -> Iterator[str]:
+    """Every target of these groups that is the instance; AWS can't be asked the other way round."""
+    arns = [str(group["TargetGroupArn"]) for group in groups]
+    with ThreadPoolExecutor(HEALTH_AT_ONCE, thread_name_prefix="health") as pool:
+        healths = pool.map(lambda arn: account.ask(HEALTH, arn) or [], arns)
+    for arn, states in zip(arns, healths, strict=True):
+        yield from _registered(arn, states, addresses)
+
+
+def _registered(arn: str, states: list[dict[str, Any]], addresses: frozenset[str]) -> Iterator[str]:
+    for state in states:
         target = state["Target"]
         if target["Id"] in addresses and is_registered(state):
             yield f"target/{target['Id']}/{target['Port']}/{arn}"
@@ -124,10 +159,9 @@ def write_classic(account: Account, name: str, value: JsonValue, _: Moment) -> N
 
 def classic_balancers(account: Account, instance: str) -> Iterator[str]:
     """Every classic load balancer that sends to the instance."""
-    for page in account.client("elb").get_paginator("describe_load_balancers").paginate():
-        for balancer in page["LoadBalancerDescriptions"]:
-            if instance in {item["InstanceId"] for item in balancer["Instances"]}:
-                yield f"classic-balancer/{instance}/{balancer['LoadBalancerName']}"
+    for balancer in account.ask(CLASSIC, EVERY) or []:
+        if instance in {item["InstanceId"] for item in balancer["Instances"]}:
+            yield f"classic-balancer/{instance}/{balancer['LoadBalancerName']}"
 
 
 ATTRIBUTES = {

@@ -14,8 +14,13 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
     NoCredentialsError,
+    TokenRetrievalError,
+    WaiterError,
 )
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
@@ -72,6 +77,7 @@ ABSENT = frozenset({
     "ResourceNotFoundException",
     "TargetGroupNotFound",
 })  # fmt: skip
+NO_CREDENTIALS = (NoCredentialsError, CredentialRetrievalError, MetadataRetrievalError, TokenRetrievalError)
 
 
 def code_of(error: ClientError) -> str:
@@ -103,12 +109,17 @@ def translate(error: Exception, resource: str) -> FirebreakError:
     """The kill-switch's error for what botocore raised."""
     if isinstance(error, ClientError):
         return _answered(error, resource)
-    if isinstance(error, NoCredentialsError):
-        return PermissionMissing(
-            f"{resource}: this worker has no AWS credentials at all.",
-            hint="Give its process a role, or a profile, by the AWS default chain.",
+    if isinstance(error, NO_CREDENTIALS):
+        # A metadata service that is silent for a moment looks like none at all.
+        return PlatformUnreachable(
+            f"{resource}: this worker gets no AWS credentials of its own: {type(error).__name__}.",
+            hint="It is tried again; its process needs a role, or a profile, by the AWS default chain.",
         )
-    if isinstance(error, BotoConnectionError | HTTPClientError):
+    if isinstance(error, WaiterError):
+        return PlatformUnreachable(
+            f"{resource}: AWS was not done in time: {error.kwargs.get('reason', error)}.", hint="It is tried again."
+        )
+    if isinstance(error, BotoConnectionError | HTTPClientError | IncompleteReadError):
         return PlatformUnreachable(
             f"{resource}: AWS can't be reached: {type(error).__name__}.",
             hint="It is tried again; see the endpoint, the proxy and the route of this worker.",

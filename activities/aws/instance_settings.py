@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import JsonValue
 
-from activities.aws.attributes import INCIDENT_TAG, Account, Attribute
+from activities.aws.attributes import INCIDENT_TAG, Account, Attribute, Question
 from activities.aws.errors import absent
 from activities.killswitch.platform import Moment, PlatformRefused
 from playbooks.aws import instance_permissions as allowed
@@ -19,15 +19,27 @@ from playbooks.aws import instance_permissions as allowed
 LIVE_ASSOCIATIONS = ["associating", "associated"]
 
 
+def _described(account: Account, names: list[str]) -> dict[str, dict[str, Any]]:
+    # Asked by filter: one that is gone must not hide the others.
+    filters = [{"Name": "instance-id", "Values": names}]
+    pages = account.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
+    reservations = (reservation for page in pages for reservation in page["Reservations"])
+    return {seen["InstanceId"]: seen for reservation in reservations for seen in reservation["Instances"]}
+
+
+def _associated(account: Account, names: list[str]) -> dict[str, dict[str, Any]]:
+    filters = [{"Name": "instance-id", "Values": names}, {"Name": "state", "Values": LIVE_ASSOCIATIONS}]
+    pages = account.client("ec2").get_paginator("describe_iam_instance_profile_associations").paginate(Filters=filters)
+    return {found["InstanceId"]: found for page in pages for found in page["IamInstanceProfileAssociations"]}
+
+
+INSTANCES = Question("instances", _described)
+PROFILES = Question("instance profiles", _associated)
+
+
 def instance(account: Account, name: str) -> dict[str, Any] | None:
-    """An instance as EC2 describes it; None where it is gone or about to be."""
-    try:
-        found = account.client("ec2").describe_instances(InstanceIds=[name])["Reservations"]
-    except ClientError as error:
-        if absent(error):
-            return None
-        raise
-    seen: dict[str, Any] | None = found[0]["Instances"][0] if found else None
+    """An instance as EC2 describes it; None where it is gone."""
+    seen = account.ask(INSTANCES, name)
     return None if seen is None or seen["State"]["Name"] == "terminated" else seen
 
 
@@ -87,21 +99,15 @@ def write_keep(account: Account, name: str, value: JsonValue, _: Moment) -> None
     account.client("ec2").modify_instance_attribute(InstanceId=owner, BlockDeviceMappings=[mapping])
 
 
-def _profile(account: Account, name: str) -> dict[str, Any] | None:
-    filters = [{"Name": "instance-id", "Values": [name]}, {"Name": "state", "Values": LIVE_ASSOCIATIONS}]
-    found = account.client("ec2").describe_iam_instance_profile_associations(Filters=filters)
-    return next(iter(found["IamInstanceProfileAssociations"]), None)
-
-
 def read_profile(account: Account, name: str) -> JsonValue:
     """The ARN of its instance profile; None where it has none."""
-    association = _profile(account, name)
+    association = account.ask(PROFILES, name)
     return str(association["IamInstanceProfile"]["Arn"]) if association else None
 
 
 def write_profile(account: Account, name: str, value: JsonValue, _: Moment) -> None:
     """Take the profile from it, or give it back."""
-    ec2, association = account.client("ec2"), _profile(account, name)
+    ec2, association = account.client("ec2"), account.ask(PROFILES, name)
     if value is not None and association is None:
         ec2.associate_iam_instance_profile(InstanceId=name, IamInstanceProfile={"Arn": str(value)})
     elif value is not None and association is not None:

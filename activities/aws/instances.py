@@ -3,63 +3,110 @@
 Owns what is read of it. Never decides what is set: `playbooks.aws.instances` does.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
 
-from activities.aws import balancing, groups, identities, instance_settings
+from activities.aws import balancing, groups, identities, instance_settings, interfaces, own_groups
 from activities.aws.attributes import Account, Attributes
+from activities.aws.errors import translated
 from activities.aws.observing import place_of, tags_of
 from activities.killswitch.platform import TargetUnknown
 from playbooks.aws.groups import open_name, quarantine_name
 from playbooks.aws.instance_permissions import OBSERVE
+from playbooks.aws.instance_precautions import (
+    CLASSIC_BALANCERS,
+    PROFILE,
+    PROTECTION,
+    SCALING,
+    SNAPSHOTS,
+    TARGET_GROUPS,
+    unread,
+)
 from playbooks.aws.observation import AwsObservation, Fact
-from playbooks.platform_intent import PlatformIntent
+from playbooks.platform_intent import AwsSpec, PlatformIntent
+from segmentation.errors import FirebreakError
 from segmentation.workloads import Workload
 
-# More than the parts, three of which one part waits for: a pool that is full of waiting parts would never end.
+# More than there are parts: those that wait for what the first two find must not keep these from being asked.
 AT_ONCE = 12
+# No API that only a precaution needs holds up the cut for longer.
+PATIENCE_SECONDS = 6.0
 ON_THE_WAY_OUT = ("shutting-down", "terminated")
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """The instance and its interfaces, for those parts that need to know them."""
+
+    instance: "Future[dict[str, Any]]"
+    interfaces: "Future[list[dict[str, Any]]]"
+
+
+_Part = Callable[[Account, _Seen, str], Iterable[Fact]]
+
+
 def observe_instance(account: Account, target: Workload, intent: PlatformIntent) -> AwsObservation:
-    """An instance with everything that its containment could touch.
+    """An instance with everything that its containment could touch; what nobody wants is not asked for.
 
     Raises:
         TargetUnknown: it is terminated, or about to be.
     """
     place = place_of(target)
     # Until it is planned nothing is cut: what needs no other's answer is asked at once.
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="observe") as pool:
-        attached = pool.submit(_interfaces, account, place.name)
-        seen = _alive(account, place.name)
-        interfaces = attached.result()
-        parts: tuple[Callable[[], Iterable[Fact]], ...] = (
-            partial(_instance_facts, account, seen, pool),
-            partial(_interface_facts, account, interfaces),
-            partial(_group_facts, account, seen, intent),
-            partial(_scaling_facts, account, seen),
-            partial(_registration_facts, account, seen, interfaces),
-            partial(_classic_facts, account, seen),
-            partial(_profile_facts, account, seen),
-        )
-        asked = [pool.submit(_listed, part) for part in parts]
-        facts = tuple(fact for part in asked for fact in part.result())
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="observe")
+    try:
+        asked = _Seen(pool.submit(_alive, account, place.name), pool.submit(interfaces.attached, account, place.name))
+        needed = pool.submit(_group_facts, account, asked, place.name, intent)
+        parts = {words: pool.submit(_listed, part, account, asked, place.name) for words, part in _parts(intent.aws)}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        seen, attached = asked.instance.result(), asked.interfaces.result()
+        facts = [*_instance_facts(seen), *_interface_facts(account, attached), *needed.result()]
+        for words, part in parts.items():
+            facts += _in_time(words, part, deadline)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return AwsObservation(
         target_id=target.workload_id,
         reference=place,
         kind=target.kind,
         labels=tags_of(seen),
-        addresses=tuple(address for interface in interfaces for address in _addresses(interface)),
-        facts=facts,
+        addresses=tuple(address for interface in attached for address in _addresses(interface)),
+        facts=tuple(facts),
     )
 
 
-def _listed(part: Callable[[], Iterable[Fact]]) -> list[Fact]:
-    return list(part())
+def _parts(spec: AwsSpec) -> Iterator[tuple[str, _Part]]:
+    """What each precaution that is wanted needs to know."""
+    if spec.protect:
+        yield PROTECTION, _protection_facts
+    if spec.snapshot:
+        yield SNAPSHOTS, _snapshot_facts
+    if spec.detach:
+        yield SCALING, _scaling_facts
+        yield TARGET_GROUPS, _registration_facts
+        yield CLASSIC_BALANCERS, _classic_facts
+    yield PROFILE, _PROFILE_FACTS[spec.profile]
+
+
+def _listed(part: _Part, account: Account, asked: _Seen, name: str) -> list[Fact]:
+    with translated(f"instance/{name}"):
+        return list(part(account, asked, name))
+
+
+def _in_time(words: str, part: "Future[list[Fact]]", deadline: float) -> list[Fact]:
+    """What was read, or that it could not be: the cut does not wait for it."""
+    try:
+        return part.result(max(0.0, deadline - time.monotonic()))
+    except TooLate:
+        return [unread(words, f"AWS did not answer within {PATIENCE_SECONDS:g} s")]
+    except FirebreakError as error:
+        return [unread(words, error.summary)]
 
 
 def _alive(account: Account, name: str) -> dict[str, Any]:
@@ -72,16 +119,6 @@ def _alive(account: Account, name: str) -> dict[str, Any]:
     return seen
 
 
-def _interfaces(account: Account, name: str) -> list[dict[str, Any]]:
-    """Every interface that is attached, asked of the interfaces: they tell their kind and who manages them too."""
-    filters = [{"Name": "attachment.instance-id", "Values": [name]}]
-    pages = account.client("ec2").get_paginator("describe_network_interfaces").paginate(Filters=filters)
-    found = [interface for page in pages for interface in page["NetworkInterfaces"]]
-    return sorted(
-        found, key=lambda interface: (interface["Attachment"].get("DeviceIndex", 0), interface["NetworkInterfaceId"])
-    )
-
-
 def _addresses(interface: dict[str, Any]) -> Iterator[str]:
     for item in interface.get("PrivateIpAddresses", []):
         yield item["PrivateIpAddress"]
@@ -90,19 +127,12 @@ def _addresses(interface: dict[str, Any]) -> Iterator[str]:
     yield from (item["Ipv6Address"] for item in interface.get("Ipv6Addresses", []))
 
 
-def _instance_facts(account: Account, seen: dict[str, Any], pool: Executor) -> Iterator[Fact]:
+def _instance_facts(seen: dict[str, Any]) -> Iterator[Fact]:
     name = seen["InstanceId"]
-    reads = {
-        "termination-protection": instance_settings.read_protection,
-        "shutdown-behavior": instance_settings.read_shutdown,
-        "snapshots": instance_settings.read_snapshots,
-    }
-    asked = {key: pool.submit(read, account, name) for key, read in reads.items()}
     values: dict[str, JsonValue] = {
         "vpc": seen.get("VpcId"),
         "state": seen["State"]["Name"],
         "lifecycle": seen.get("InstanceLifecycle", "on-demand"),
-        **{key: answer.result() for key, answer in asked.items()},
     }
     yield from (Fact(resource=f"instance/{name}", attribute=key, value=value) for key, value in values.items())
     for item in seen.get("BlockDeviceMappings", []):
@@ -111,11 +141,9 @@ def _instance_facts(account: Account, seen: dict[str, Any], pool: Executor) -> I
         yield Fact(resource=device, attribute="delete-on-termination", value=item["Ebs"]["DeleteOnTermination"])
 
 
-def _interface_facts(account: Account, interfaces: list[dict[str, Any]]) -> Iterator[Fact]:
-    ids = sorted({group["GroupId"] for interface in interfaces for group in interface["Groups"]})
-    incidents = groups.tags_of(account, ids)
-    for interface in interfaces:
-        holders = {incidents.get(group["GroupId"], "") for group in interface["Groups"]} - {"", account.incident_id}
+def _interface_facts(account: Account, attached: list[dict[str, Any]]) -> Iterator[Fact]:
+    for interface in attached:
+        holders = {*groups.incidents_of(account, interface["Groups"]).values()} - {account.incident_id}
         values: dict[str, JsonValue] = {
             "groups": list(groups.names(account, interface["Groups"])),
             "subnet": interface["SubnetId"],
@@ -127,46 +155,79 @@ def _interface_facts(account: Account, interfaces: list[dict[str, Any]]) -> Iter
         yield from (Fact(resource=resource, attribute=key, value=value) for key, value in values.items())
 
 
-def _group_facts(account: Account, seen: dict[str, Any], intent: PlatformIntent) -> Iterator[Fact]:
-    vpc, name = seen.get("VpcId", ""), seen["InstanceId"]
+def _group_facts(account: Account, asked: _Seen, name: str, intent: PlatformIntent) -> list[Fact]:
+    vpc = asked.instance.result().get("VpcId", "")
     quarantine = f"{vpc}/{quarantine_name(intent.incident_id, name)}"
-    opened = f"{vpc}/{open_name(intent.incident_id, name)}"
-    rules = groups.read_quarantine(account, quarantine)
-    yield Fact(resource=f"quarantine-group/{quarantine}", attribute="rules", value=rules)
+    rules = own_groups.read_quarantine(account, quarantine)
+    facts = [Fact(resource=f"quarantine-group/{quarantine}", attribute="rules", value=rules)]
     if intent.aws.two_step:
-        yield Fact(resource=f"open-group/{opened}", attribute="rules", value=groups.read_open(account, opened))
+        opened = f"{vpc}/{open_name(intent.incident_id, name)}"
+        rules = own_groups.read_open(account, opened)
+        facts.append(Fact(resource=f"open-group/{opened}", attribute="rules", value=rules))
+    return facts
 
 
-def _scaling_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
-    name = seen["InstanceId"]
+def _protection_facts(account: Account, _: _Seen, name: str) -> Iterator[Fact]:
+    reads = {
+        "termination-protection": instance_settings.read_protection,
+        "shutdown-behavior": instance_settings.read_shutdown,
+    }
+    with ThreadPoolExecutor(len(reads), thread_name_prefix="protection") as pool:
+        values = {key: pool.submit(read, account, name) for key, read in reads.items()}
+    yield from (Fact(resource=f"instance/{name}", attribute=key, value=value.result()) for key, value in values.items())
+
+
+def _snapshot_facts(account: Account, _: _Seen, name: str) -> Iterator[Fact]:
+    value = instance_settings.read_snapshots(account, name)
+    yield Fact(resource=f"instance/{name}", attribute="snapshots", value=value)
+
+
+def _scaling_facts(account: Account, _: _Seen, name: str) -> Iterator[Fact]:
     scaling = balancing.read_scaling(account, name)
     yield Fact(resource=f"instance/{name}", attribute="auto-scaling-group", value=scaling)
 
 
-def _registration_facts(account: Account, seen: dict[str, Any], interfaces: list[dict[str, Any]]) -> Iterator[Fact]:
-    own = frozenset({seen["InstanceId"], *(address for interface in interfaces for address in _addresses(interface))})
-    for resource in balancing.registrations(account, seen.get("VpcId", ""), own):
+def _registration_facts(account: Account, asked: _Seen, name: str) -> Iterator[Fact]:
+    every = balancing.target_groups(account)
+    attached, vpc = asked.interfaces.result(), asked.instance.result().get("VpcId", "")
+    own = frozenset({name, *(address for interface in attached for address in _addresses(interface))})
+    for resource in balancing.registrations(account, (g for g in every if g.get("VpcId") == vpc), own):
         yield Fact(resource=resource, attribute="registration", value=balancing.REGISTERED)
 
 
-def _classic_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
-    for resource in balancing.classic_balancers(account, seen["InstanceId"]):
+def _classic_facts(account: Account, _: _Seen, name: str) -> Iterator[Fact]:
+    for resource in balancing.classic_balancers(account, name):
         yield Fact(resource=resource, attribute="registration", value=balancing.REGISTERED)
 
 
-def _profile_facts(account: Account, seen: dict[str, Any]) -> Iterator[Fact]:
-    name = seen["InstanceId"]
+def _kept_profile_facts(_: Account, asked: _Seen, name: str) -> Iterator[Fact]:
+    arn = asked.instance.result().get("IamInstanceProfile", {}).get("Arn")
+    yield Fact(resource=f"instance/{name}", attribute="instance-profile", value=arn)
+
+
+def _detached_profile_facts(account: Account, _: _Seen, name: str) -> Iterator[Fact]:
     arn = instance_settings.read_profile(account, name)
     yield Fact(resource=f"instance/{name}", attribute="instance-profile", value=arn)
-    if arn is None:
+
+
+def _role_facts(account: Account, asked: _Seen, name: str) -> Iterator[Fact]:
+    """The roles behind its profile: only who wants their sessions revoked needs IAM for them."""
+    (fact,) = _kept_profile_facts(account, asked, name)
+    yield fact
+    if fact.value is None:
         return
-    profile = account.client("iam").get_instance_profile(InstanceProfileName=str(arn).rpartition("/")[2])
+    profile = account.client("iam").get_instance_profile(InstanceProfileName=str(fact.value).rpartition("/")[2])
     policy = quarantine_name(account.incident_id, name)
     for role in profile["InstanceProfile"]["Roles"]:
         value = identities.ATTRIBUTES["iam-role", "policy"].read(account, f"{role['RoleName']}/{policy}")
         yield Fact(resource=f"iam-role/{role['RoleName']}", attribute=f"policy.{policy}", value=value)
 
 
+_PROFILE_FACTS: dict[str, _Part] = {
+    "keep": _kept_profile_facts,
+    "detach": _detached_profile_facts,
+    "revoke-sessions": _role_facts,
+}
 ATTRIBUTES: Attributes = {**instance_settings.ATTRIBUTES, **balancing.ATTRIBUTES}
 OBSERVERS = {"ec2-instance": observe_instance}
 OBSERVER_PERMISSIONS = {"ec2-instance": OBSERVE}

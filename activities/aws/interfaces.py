@@ -7,25 +7,51 @@ Owns how they are read and switched. Never decides which interface gets which gr
 
 from typing import Any
 
-from botocore.exceptions import ClientError
 from pydantic import JsonValue
 
 from activities.aws import groups
-from activities.aws.attributes import Account, Attribute
-from activities.aws.errors import absent
+from activities.aws.attributes import Account, Attribute, Question
 from activities.killswitch.platform import Moment, TargetUnknown
 from playbooks.aws.groups import READ_INTERFACE, WRITE_INTERFACE
 
 
+def _described(account: Account, ids: list[str]) -> dict[str, dict[str, Any]]:
+    # Asked by filter: one that is gone must not hide the others.
+    return {seen["NetworkInterfaceId"]: seen for seen in _matching(account, "network-interface-id", ids)}
+
+
+def _attached(account: Account, instances: list[str]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {instance: [] for instance in instances}
+    for seen in _matching(account, "attachment.instance-id", instances):
+        found[seen["Attachment"]["InstanceId"]].append(seen)
+    return found
+
+
+def _matching(account: Account, name: str, values: list[str]) -> list[dict[str, Any]]:
+    pages = account.client("ec2").get_paginator("describe_network_interfaces")
+    found = pages.paginate(Filters=[{"Name": name, "Values": values}])
+    return [interface for page in found for interface in page["NetworkInterfaces"]]
+
+
+INTERFACES = Question("interfaces", _described)
+ATTACHED = Question("attached interfaces", _attached)
+
+
+def attached(account: Account, instance: str) -> list[dict[str, Any]]:
+    """Every interface of an instance, asked of the interfaces: they tell their kind and who manages them too."""
+    found = account.ask(ATTACHED, instance) or []
+    return sorted(found, key=lambda seen: (seen["Attachment"].get("DeviceIndex", 0), seen["NetworkInterfaceId"]))
+
+
 def _interface(account: Account, name: str) -> dict[str, Any] | None:
-    try:
-        found = account.client("ec2").describe_network_interfaces(NetworkInterfaceIds=[name])
-    except ClientError as error:
-        if absent(error):
-            return None
-        raise
-    interface: dict[str, Any] = found["NetworkInterfaces"][0]
+    interface = account.ask(INTERFACES, name)
+    if interface is not None:
+        account.notes[_vpc_of(name)] = interface["VpcId"]
     return interface
+
+
+def _vpc_of(name: str) -> str:
+    return f"vpc of {name}"
 
 
 def read_groups(account: Account, name: str) -> JsonValue:
@@ -41,10 +67,11 @@ def write_groups(account: Account, name: str, value: JsonValue, _: Moment) -> No
 
 
 def _resolved(account: Account, name: str, value: JsonValue) -> list[str]:
-    interface = _interface(account, name)
-    if interface is None or not isinstance(value, list):
+    # An interface never changes its VPC.
+    is_there = _vpc_of(name) in account.notes or _interface(account, name) is not None
+    if not is_there or not isinstance(value, list):
         raise TargetUnknown(f"network-interface/{name} is not there.", hint="It was detached or deleted meanwhile.")
-    return groups.ids(account, interface["VpcId"], [str(item) for item in value])
+    return groups.ids(account, account.notes[_vpc_of(name)], [str(item) for item in value])
 
 
 def refuse_groups(account: Account, name: str, _: JsonValue) -> str:

@@ -5,7 +5,7 @@ Owns what is read of them, and gathers the network's settings. Never decides wha
 
 from typing import Any
 
-from activities.aws import group_rules, groups, interfaces, network_acls
+from activities.aws import group_rules, holds, interfaces, network_acls, own_groups
 from activities.aws.attributes import INCIDENT_TAG, Account, Attributes
 from activities.aws.observing import place_of, tags_of
 from activities.killswitch.platform import TargetUnknown
@@ -42,6 +42,7 @@ def _subnet_facts(subnet: dict[str, Any], acl: dict[str, Any]) -> tuple[Fact, ..
         Fact(resource=resource, attribute="cidrs", value=[subnet["CidrBlock"], *ipv6]),
         Fact(resource=resource, attribute="network-acl", value=acl["NetworkAclId"]),
         Fact(resource=f"network-acl/{acl['NetworkAclId']}", attribute="subnets", value=list(guarded)),
+        Fact(resource=f"network-acl/{acl['NetworkAclId']}", attribute="holders", value=holds.holders(acl)),
     )
 
 
@@ -80,6 +81,7 @@ def _group_facts(group: dict[str, Any], count: int) -> tuple[Fact, ...]:
         Fact(resource=resource, attribute="name", value=group["GroupName"]),
         Fact(resource=resource, attribute="interfaces", value=count),
         Fact(resource=resource, attribute="incident", value=tags_of(group).get(INCIDENT_TAG)),
+        Fact(resource=resource, attribute="held-by", value=holds.group_hold(group)),
     )
 
 
@@ -96,10 +98,11 @@ def _rule_facts(account: Account, group: str) -> tuple[Fact, ...]:
 
 
 ATTRIBUTES: Attributes = {
-    **groups.ATTRIBUTES,
+    **own_groups.ATTRIBUTES,
     **interfaces.ATTRIBUTES,
     **network_acls.ATTRIBUTES,
     **group_rules.ATTRIBUTES,
+    **holds.ATTRIBUTES,
 }
 OBSERVERS = {"subnet": observe_subnet, "security-group": observe_security_group}
 # What an observer calls beside what its settings need.

@@ -20,7 +20,8 @@ from botocore.config import Config
 from pydantic import Field
 
 from activities.aws.actions import action_of
-from activities.aws.attributes import INCIDENT_TAG
+from activities.aws.asking import Desk
+from activities.aws.attributes import INCIDENT_TAG, Answer, Question
 from activities.aws.errors import BAD_SESSION, THROTTLED, remember_action, translated
 from activities.aws.observing import place_of
 from activities.aws.platform import AwsPlatform
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 # Longer than any one activity takes, so that no session ends under a change.
 RENEW_BEFORE = timedelta(minutes=5)
 LONGEST_SESSION_NAME = 64
+# For targets side by side: botocore throws away what is over its ten, and each new one is a TLS handshake.
+CONNECTIONS = 32
 _Key = tuple[str, str]
 
 
@@ -54,6 +57,7 @@ class AwsAccess(Frozen):
         return Config(
             connect_timeout=self.connect_seconds,
             read_timeout=self.read_seconds,
+            max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": self.attempts},
             user_agent_extra="firebreak",
         )
@@ -61,12 +65,13 @@ class AwsAccess(Frozen):
 
 @dataclass
 class _Session:
-    """An assumed role and the clients made with it, one for each service and region."""
+    """An assumed role, with one client for each service and region and one desk for each region."""
 
     ends: datetime
     credentials: dict[str, str] = field(repr=False)
     refused: bool = False
     clients: dict[tuple[str, str], Any] = field(default_factory=dict)
+    desks: dict[str, Desk] = field(default_factory=dict, repr=False)
 
     @property
     def fresh(self) -> bool:
@@ -81,10 +86,15 @@ class AwsAccount:
     account: str
     region: str
     sessions: "AwsSessions" = field(repr=False)
+    notes: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def client(self, service: str) -> Any:
         """The client of a service, with this incident's session."""
         return self.sessions.client(self, service)
+
+    def ask(self, question: Question[Answer], about: str) -> Answer | None:
+        """What AWS says about one thing, in a call that others of this incident may share."""
+        return self.sessions.desk(self).ask(self, question, about)
 
 
 class AwsSessions:
@@ -117,6 +127,12 @@ class AwsSessions:
                 session.clients[key].meta.events.register("after-call", partial(self._heard, session))
             return session.clients[key]
 
+    def desk(self, account: AwsAccount) -> Desk:
+        """Where targets of one incident, account and region put their questions together."""
+        session = self._session(account)
+        with self._lock:
+            return session.desks.setdefault(account.region, Desk())
+
     def _session(self, account: AwsAccount) -> _Session:
         key = (account.account, account.incident_id)
         # One account that does not answer holds up its own targets, not those of every account.
@@ -132,9 +148,10 @@ class AwsSessions:
 
     def _assume(self, account: AwsAccount) -> _Session:
         role = self._access.role.format(account=account.account)
-        with self._lock:
-            sts = self._make("sts", account.region, {})
         with translated(role):
+            # Where our own credentials come from somewhere else, they are fetched here, and that can fail.
+            with self._lock:
+                sts = self._make("sts", account.region, {})
             answer = sts.assume_role(
                 RoleArn=role,
                 RoleSessionName=session_name(account.incident_id),

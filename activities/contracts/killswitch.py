@@ -15,6 +15,11 @@ from playbooks.kubernetes.observation import KubernetesObservation
 from playbooks.platform_intent import PlatformIntent
 from segmentation.workloads import Frozen, Name, Workload
 
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 PlatformObservation = Annotated[KubernetesObservation | AwsObservation, Field(discriminator="platform")]
 
 
@@ -67,7 +72,9 @@ class Applied(Frozen):
 class Contained(Frozen):
     """What stands on a target after its change was applied: what its lease is about."""
 
-    observation: PlatformObservation
+    observation: PlatformObservation | None = Field(
+        default=None, exclude_if=_is_none, description="None: whoever made it was ended, and told nobody else."
+    )
     change: PlatformChange
     applied_at: datetime
     problems: tuple[str, ...] = ()
@@ -122,3 +129,8 @@ class LetGo(Frozen):
     restored: bool
     was_standing: bool = Field(description="False: nothing of ours was in force any more.")
     drift: tuple[Drift, ...] = ()
+    kept: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda kept: not kept,
+        description="What is not ours any more and stands all the same, because another containment holds it too.",
+    )

@@ -8,14 +8,15 @@ never overwritten unasked. So a repeat after a crash anywhere goes on where it w
 """
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 from pydantic import JsonValue
 
 from activities.contracts.killswitch import Applied, Drift, LetGo, ReadBack
-from activities.killswitch.platform import Moment, PlanStale, Platform, PlatformRefused, TargetUnknown
-from playbooks.change import PlatformChange, Setting, standing
+from activities.killswitch.platform import Moment, PlanStale, Platform, PlatformRefused, StillHeld, TargetUnknown
+from playbooks.change import LET_GO, PlatformChange, Setting, standing
 from segmentation.errors import FirebreakError
 
 log = structlog.get_logger(__name__)
@@ -131,35 +132,60 @@ def release(platform: Platform, change: PlatformChange, moment: Moment, *, overw
     """Take back what is ours, last setting first; what somebody else has set stays, unless `overwrite`.
 
     What the platform refuses to take back, and what is gone, is reported like drift, and holds up nothing else but the
-    settings that shelter it: a pod that keeps our labels keeps the policy that they stand for.
+    settings that shelter it: a pod that keeps our labels keeps the policy that they stand for. What another containment
+    holds too is not ours any more, and stands until that one lets go as well.
     """
-    was_standing, exposed, drift = False, False, []
+    was_standing, back = False, _Back()
     for setting in reversed([setting for setting in change.settings if setting.reversible]):
         try:
             current = platform.read(setting)
         except (PlatformRefused, PlanStale, TargetUnknown) as error:
             # What is gone needs nothing back; what can't be read may still rely on what shelters it.
-            drift.append(_because(setting, str(error)))
-            exposed = exposed or not isinstance(error, TargetUnknown)
+            back.failed(setting, error)
             continue
         where = standing(setting, current)
         was_standing = was_standing or where in ("after", "via")
-        if where == "before":
+        # As it was before, a shared setting may still be marked as ours.
+        if where == "before" and not setting.shared:
             continue
-        if setting.shelter and exposed:
-            drift.append(_because(setting, f"{setting.resource} stays: what relies on it could not be taken back."))
-        elif where == "drift" and not overwrite:
-            drift.append(_drift(setting, current))
-            exposed = exposed or current is not None
+        if setting.shelter and back.exposed:
+            words = f"{setting.resource} stays: what relies on it could not be taken back."
+            back.drift.append(_because(setting, words))
+        elif where != "drift" or overwrite:
+            back.write(platform, setting, setting.before, moment)
         else:
-            try:
-                platform.write(setting, setting.before, moment)
-            except TargetUnknown as error:
-                drift.append(_because(setting, str(error)))
-            except (PlatformRefused, PlanStale) as error:
-                drift.append(_because(setting, str(error)))
-                exposed = True
-    return LetGo(released_at=datetime.now(UTC), restored=not drift, was_standing=was_standing, drift=tuple(drift))
+            back.drift.append(_drift(setting, current))
+            back.exposed = back.exposed or current is not None
+            if setting.shared and current is not None:
+                back.write(platform, setting, LET_GO, moment)
+    return LetGo(
+        released_at=datetime.now(UTC),
+        restored=not back.drift,
+        was_standing=was_standing,
+        drift=tuple(back.drift),
+        kept=tuple(back.kept),
+    )
+
+
+@dataclass
+class _Back:
+    """What became of the way back so far. `exposed`: something that could not be taken back may need its shelter."""
+
+    drift: list[Drift] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    exposed: bool = False
+
+    def write(self, platform: Platform, setting: Setting, value: JsonValue, moment: Moment) -> None:
+        try:
+            platform.write(setting, value, moment)
+        except StillHeld as error:
+            self.kept.append(error.summary)
+        except (PlatformRefused, PlanStale, TargetUnknown) as error:
+            self.failed(setting, error)
+
+    def failed(self, setting: Setting, error: FirebreakError) -> None:
+        self.drift.append(_because(setting, str(error)))
+        self.exposed = self.exposed or not isinstance(error, TargetUnknown)
 
 
 def in_words(setting: Setting, current: JsonValue) -> str:

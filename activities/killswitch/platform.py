@@ -60,6 +60,12 @@ class TargetHeld(FirebreakError):
     code: ClassVar[str] = "target-held"
 
 
+class StillHeld(FirebreakError):
+    """It is not ours any more, and stays as it is: another containment holds it too."""
+
+    code: ClassVar[str] = "still-held"
+
+
 @dataclass(frozen=True)
 class Moment:
     """What the placeholders of a value stand for when it is written."""
@@ -78,7 +84,14 @@ class Platform(Protocol):
         """The attribute as it is now, as `before` and `after` have it; None where it is not there."""
 
     def write(self, setting: Setting, value: JsonValue, moment: Moment) -> None:
-        """Set the attribute; None removes it. Repeating it changes nothing."""
+        """Set the attribute; None removes it. Repeating it changes nothing.
+
+        Who holds a shared setting is kept beside it: writing `after` adds us, anything else takes us away. Until we are
+        among them, what others hold reads as it was before them.
+
+        Raises:
+            StillHeld: others hold it, so it was not restored.
+        """
 
     def refusal(self, setting: Setting, value: JsonValue) -> str:
         """What the platform's own dry run says against it; empty where it says nothing or has none."""

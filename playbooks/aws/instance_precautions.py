@@ -1,15 +1,38 @@
 """What is done for the evidence before an EC2 instance is cut off. Pure.
 
-Owns which precautions there are and that none of them holds up the cut. Never calls AWS.
+Owns which precautions there are, and that none of them holds up the cut: not by failing, and not by what they would
+start from being unreadable. Never calls AWS.
 """
 
 from pydantic import JsonValue
 
 from playbooks.aws import instance_permissions as allowed
-from playbooks.aws.observation import AwsObservation
+from playbooks.aws.observation import AwsObservation, Fact
 from playbooks.aws.settings import Values, needed, setting
 from playbooks.change import Setting
 from playbooks.platform_intent import AwsSpec
+
+PROTECTION = "its protection from being terminated"
+SNAPSHOTS = "snapshots of its volumes"
+SCALING = "its Auto Scaling group"
+TARGET_GROUPS = "its load balancers' target groups"
+CLASSIC_BALANCERS = "its classic load balancers"
+PROFILE = "its instance profile and the role's sessions"
+_UNREAD = "unread/"
+
+
+def unread(part: str, why: str) -> Fact:
+    """What a precaution needs to know could not be read: it is left out of the plan, and the plan says so."""
+    return Fact(resource=f"{_UNREAD}{part}", attribute="reason", value=why)
+
+
+def left_out(observation: AwsObservation) -> tuple[str, ...]:
+    """Everything that is wanted and left as it is, and why."""
+    found = (fact for fact in observation.facts if fact.resource.startswith(_UNREAD))
+    return tuple(
+        f"{f.resource.removeprefix(_UNREAD)}: nothing is done about it, for it could not be read: {f.value}"
+        for f in found
+    )
 
 
 def precautions(observation: AwsObservation, spec: AwsSpec) -> tuple[Setting, ...]:
@@ -25,6 +48,8 @@ def precautions(observation: AwsObservation, spec: AwsSpec) -> tuple[Setting, ..
 def _change(
     observation: AwsObservation, place: tuple[str, str], after: JsonValue, words: str, permissions: tuple[str, ...]
 ) -> Setting | None:
+    if not observation.was_read(*place):
+        return None
     now = observation.value(*place)
     return setting(*place, Values(now, now, after), words, permissions)
 

@@ -62,10 +62,13 @@ def about_interfaces(observation: AwsObservation) -> tuple[str, ...]:
 
 def about_profile(observation: AwsObservation, spec: AwsSpec) -> tuple[str, ...]:
     """What credentials that the instance has, or had, can still do."""
-    roles = observation.resources("iam-role")
-    if not roles:
+    profile = observation.value(f"instance/{observation.reference.name}", "instance-profile")
+    # Who does not want sessions revoked has not asked IAM which role it is.
+    is_asked = spec.profile == "revoke-sessions"
+    holder = f"the role of {str(profile).rpartition(':')[2]}" if profile and not is_asked else ""
+    named = ", ".join(observation.resources("iam-role")) or holder
+    if not named:
         return ()
-    named = ", ".join(roles)
     said = {
         "keep": f"credentials of {named} that were taken from the instance: they work wherever they are used",
         "detach": f"credentials of {named} that the instance was given already: they work for up to six hours",

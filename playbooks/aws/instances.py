@@ -24,7 +24,7 @@ from playbooks.aws.groups import (
 )
 from playbooks.aws.identities import ROLE_POLICY
 from playbooks.aws.instance_permissions import PROFILE
-from playbooks.aws.instance_precautions import precautions
+from playbooks.aws.instance_precautions import left_out, precautions
 from playbooks.aws.instance_words import CANNOT, about_interfaces, about_profile, cuts
 from playbooks.aws.observation import AwsObservation
 from playbooks.aws.settings import Values, incident, needed, setting
@@ -69,6 +69,7 @@ def plan_instance(observation: AwsObservation, intent: PlatformIntent) -> Platfo
             *(CANNOT["two-step"] if intent.aws.two_step else CANNOT["one-step"]),
             *CANNOT["always"],
             *about_profile(observation, intent.aws),
+            *left_out(observation),
         ),
         dead_man=_dead_man(observation, intent, instance),
     )

@@ -34,6 +34,10 @@ class AwsObservation(Frozen):
         """What was read there; None where nothing was."""
         return next((f.value for f in self.facts if (f.resource, f.attribute) == (resource, attribute)), None)
 
+    def was_read(self, resource: str, attribute: str) -> bool:
+        """Whether anybody looked there."""
+        return any((fact.resource, fact.attribute) == (resource, attribute) for fact in self.facts)
+
     def resources(self, kind: str) -> tuple[str, ...]:
         """Every resource of a kind, in the order it was seen: `network-interface` -> (".../eni-1", ...)."""
         return tuple(dict.fromkeys(f.resource for f in self.facts if f.resource.startswith(f"{kind}/")))

@@ -5,10 +5,13 @@ Owns which rules those are. Never calls AWS: `activities.aws.group_rules` writes
     plan_security_group(observation, intent)   # -> PlatformChange
 """
 
+from pydantic import JsonValue
+
 from playbooks.aws.denials import TargetHeld
 from playbooks.aws.groups import ANYBODY
+from playbooks.aws.holds import READ_GROUP_HOLD, WRITE_GROUP_HOLD
 from playbooks.aws.observation import AwsObservation
-from playbooks.aws.settings import incident
+from playbooks.aws.settings import Values, incident, needed, setting
 from playbooks.change import PlatformChange, Setting
 from playbooks.platform_intent import PlatformIntent
 
@@ -22,7 +25,7 @@ def plan_security_group(observation: AwsObservation, intent: PlatformIntent) -> 
     """Revoke every inbound rule that opens one of the playbook's ports to everybody.
 
     Raises:
-        TargetHeld: it is a group that an incident made.
+        TargetHeld: it is a group that an incident made, or one whose rules another incident has revoked.
     """
     group = f"security-group/{observation.reference.name}"
     holder = observation.value(group, "incident")
@@ -30,18 +33,24 @@ def plan_security_group(observation: AwsObservation, intent: PlatformIntent) -> 
         raise TargetHeld(
             f"{group} is Firebreak's own, made for {holder}.", hint="Release the target that is in it, there."
         )
+    held = observation.value(group, "held-by")
+    if held not in (None, intent.incident_id):
+        raise TargetHeld(
+            f"{group} is contained by {held} already: what it revoked comes back when it lets go.",
+            hint="Respond to it in that incident, or ask again once that one has released it.",
+        )
     risky = [rule for rule in observation.resources("security-group-rule") if _is_risky(rule, intent.aws.ports)]
-    settings = tuple(_revoked(observation, rule) for rule in risky)
+    revoked = tuple(_revoked(observation, rule) for rule in risky)
     ports = ", ".join(str(port) for port in intent.aws.ports)
     return PlatformChange(
         **incident(intent),
         mechanism="security-group-rules",
         why="the rules are taken where they stand, so every interface that has the group is covered",
-        settings=settings,
+        settings=(*_held(group, intent, held), *revoked) if revoked else (),
         cuts=tuple(
-            f"new connections by {setting.words.partition(': revoke ')[2]}, to "
+            f"new connections by {rule.words.partition(': revoke ')[2]}, to "
             f"{observation.value(group, 'interfaces') or 0} interfaces that have {group}"
-            for setting in settings
+            for rule in revoked
         ),
         stays=(f"every other rule of {group}, outbound ones too", "a rule that is allowed again gets a new id"),
         cannot=(
@@ -51,6 +60,20 @@ def plan_security_group(observation: AwsObservation, intent: PlatformIntent) -> 
             "addresses that are nearly everybody, such as 0.0.0.0/1: only 0.0.0.0/0 and ::/0 are taken",
         ),
         dead_man="nothing ends it: the rules stay revoked until somebody allows them again",
+    )
+
+
+def _held(group: str, intent: PlatformIntent, now: JsonValue) -> tuple[Setting, ...]:
+    """First and so released last: what is revoked can't say for whom, and a second incident would not see it at all."""
+    words = f"{group}: tag it as held by {intent.incident_id}, so that no other incident relies on what is revoked"
+    return needed(
+        setting(
+            group,
+            "held-by",
+            Values(now=now, before=None, after=intent.incident_id),
+            words,
+            (*READ_GROUP_HOLD, *WRITE_GROUP_HOLD),
+        )
     )
 
 

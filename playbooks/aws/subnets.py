@@ -6,10 +6,13 @@ here.
     plan_subnet(observation, intent)   # -> PlatformChange
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import JsonValue
 
+from playbooks.aws.holds import WRITE_HOLD, holder_of
 from playbooks.aws.observation import AwsObservation
 from playbooks.aws.settings import incident
 from playbooks.change import PlatformChange, Setting
@@ -17,7 +20,7 @@ from playbooks.platform_intent import PlatformIntent
 from segmentation.errors import FirebreakError
 
 READ_ACL = ("ec2:DescribeNetworkAcls",)
-WRITE_ACL = ("ec2:CreateNetworkAclEntry", "ec2:DeleteNetworkAclEntry", "ec2:ReplaceNetworkAclEntry")
+WRITE_ACL = ("ec2:CreateNetworkAclEntry", "ec2:DeleteNetworkAclEntry", "ec2:ReplaceNetworkAclEntry", *WRITE_HOLD)
 # Amazon VPC quotas: 20 a direction, IPv4 and IPv6 and the default denies together. A raised quota is not to be seen.
 RULES_PER_DIRECTION = 20
 SIDES = ("ingress", "egress")
@@ -40,6 +43,8 @@ class NothingToDeny(FirebreakError):
 def plan_subnet(observation: AwsObservation, intent: PlatformIntent) -> PlatformChange:
     """Deny named peers in both directions, before everything that is allowed.
 
+    What another containment denies at this ACL already is held for this one too, and stands until both have let go.
+
     Raises:
         NothingToDeny: the playbook names no peers.
         NoRoomForRules: the ACL is full.
@@ -52,7 +57,8 @@ def plan_subnet(observation: AwsObservation, intent: PlatformIntent) -> Platform
             hint="Set `contain.aws.peers` to addresses or networks.",
         )
     acl = str(observation.value(subnet, "network-acl"))
-    settings = tuple(setting for side in SIDES for setting in _denials(observation, acl, side, peers))
+    table = _Table(observation, acl, holder_of(intent))
+    settings = tuple(setting for side in SIDES for setting in table.denials(side, peers))
     others = _others(observation, acl)
     return PlatformChange(
         **incident(intent),
@@ -67,7 +73,7 @@ def plan_subnet(observation: AwsObservation, intent: PlatformIntent) -> Platform
         cannot=(
             f"traffic inside {subnet}: an ACL stands at its border only",
             "instance metadata, the VPC's resolver, its time service and DHCP: no ACL filters those",
-            *_shadowed(observation, acl, peers),
+            *table.shadowed(peers),
         ),
         dead_man=f"nothing ends it: the entries of {acl} deny until somebody takes them back",
     )
@@ -79,29 +85,68 @@ def _others(observation: AwsObservation, acl: str) -> list[str]:
     return [f"subnet/{name}" for name in names if name != observation.reference.name]
 
 
-def _denials(observation: AwsObservation, acl: str, side: str, peers: list[str]) -> list[Setting]:
-    entries = _entries(observation, acl, side)
-    missing = [peer for peer in peers if not _denied(entries, peer)]
-    free = _free(entries)
-    room = RULES_PER_DIRECTION - len(entries)
-    if len(missing) > min(len(free), room):
-        raise NoRoomForRules(
-            f"network-acl/{acl} takes {min(len(free), room)} more entries ({side}) before what it allows, "
-            f"{len(missing)} are needed.",
-            hint="Free numbers below its first allow, name fewer peers, or contain the instances instead.",
+@dataclass(frozen=True)
+class _Table:
+    """The entries of a network ACL, and who holds them."""
+
+    observation: AwsObservation
+    acl: str
+    holder: str
+
+    def denials(self, side: str, peers: list[str]) -> Iterator[Setting]:
+        """What is to be set in one direction: entries of others that deny it already, and new ones."""
+        entries = _entries(self.observation, self.acl, side)
+        denying = {peer: self.held(side, _denying(entries, peer)) for peer in peers if _denying(entries, peer)}
+        for peer, held in denying.items():
+            yield from (self.denial(side, number, peer) for number in held)
+        missing = [peer for peer in peers if peer not in denying]
+        free = _free(entries)
+        room = RULES_PER_DIRECTION - len(entries)
+        if len(missing) > min(len(free), room):
+            raise NoRoomForRules(
+                f"network-acl/{self.acl} takes {min(len(free), room)} more entries ({side}) before what it allows, "
+                f"{len(missing)} are needed.",
+                hint="Free numbers below its first allow, name fewer peers, or contain the instances instead.",
+            )
+        yield from (self.denial(side, number, peer) for number, peer in zip(free, missing, strict=False))
+
+    def held(self, side: str, numbers: list[int]) -> list[int]:
+        """Of entries that deny a peer one that others hold; none where we hold one already, or nobody holds any."""
+        holders = [self.holders(side, number) for number in numbers]
+        if any(self.holder in names for names in holders):
+            return []
+        return [number for number, names in zip(numbers, holders, strict=True) if names][:1]
+
+    def holders(self, side: str, number: int) -> list[JsonValue]:
+        """Who holds an entry."""
+        held = self.observation.value(f"network-acl/{self.acl}", "holders")
+        names = held.get(f"{side}/{number}") if isinstance(held, dict) else None
+        return names if isinstance(names, list) else []
+
+    def denial(self, side: str, number: int, peer: str) -> Setting:
+        """An entry. Whoever else holds it, before all of them there was none."""
+        others = self.holders(side, number)
+        too = f", as {', '.join(map(str, others))} has it do already" if others else ""
+        return Setting(
+            resource=f"network-acl-entry/{self.acl}/{side}/{number}",
+            attribute=f"entry.{self.holder}",
+            before=None,
+            after={"action": "deny", "protocol": "-1", "cidr": peer},
+            words=f"network-acl/{self.acl}: entry {number} denies {peer} ({side}){too}",
+            permissions=(*READ_ACL, *WRITE_ACL),
+            shared=True,
         )
-    return [_denial(acl, side, number, peer) for number, peer in zip(free, missing, strict=False)]
 
+    def shadowed(self, peers: list[str]) -> list[str]:
+        """What is denied already by nobody's mark may be somebody else's, who may take it away."""
+        there = [peer for peer in peers if all(self.is_theirs(side, peer) for side in SIDES)]
+        words = f"{', '.join(there)} is denied by entries that may not be ours: they are left as they are"
+        return [words] if there else []
 
-def _denial(acl: str, side: str, number: int, peer: str) -> Setting:
-    return Setting(
-        resource=f"network-acl-entry/{acl}/{side}/{number}",
-        attribute="entry",
-        before=None,
-        after={"action": "deny", "protocol": "-1", "cidr": peer},
-        words=f"network-acl/{acl}: entry {number} denies {peer} ({side})",
-        permissions=(*READ_ACL, *WRITE_ACL),
-    )
+    def is_theirs(self, side: str, peer: str) -> bool:
+        """Whether a peer is denied, and by no entry that any containment holds."""
+        numbers = _denying(_entries(self.observation, self.acl, side), peer)
+        return bool(numbers) and not any(self.holders(side, number) for number in numbers)
 
 
 def _entries(observation: AwsObservation, acl: str, side: str) -> dict[int, dict[str, Any]]:
@@ -119,13 +164,8 @@ def _free(entries: dict[int, dict[str, Any]]) -> list[int]:
     return [number for number in range(_first_allow(entries) - 1, 0, -1) if number not in entries]
 
 
-def _denied(entries: dict[int, dict[str, Any]], peer: str) -> bool:
+def _denying(entries: dict[int, dict[str, Any]], peer: str) -> list[int]:
+    """The numbers at which a peer is denied before anything is allowed."""
     first = _first_allow(entries)
     wanted: JsonValue = {"action": "deny", "protocol": "-1", "cidr": peer}
-    return any(number < first and entry == wanted for number, entry in entries.items())
-
-
-def _shadowed(observation: AwsObservation, acl: str, peers: list[str]) -> list[str]:
-    """Entries can't be tagged: what is denied already may be somebody else's, who may take it away."""
-    there = [peer for peer in peers if all(_denied(_entries(observation, acl, side), peer) for side in SIDES)]
-    return [f"{', '.join(there)} is denied by entries that may not be ours: they are left as they are"] if there else []
+    return [number for number, entry in entries.items() if number < first and entry == wanted]

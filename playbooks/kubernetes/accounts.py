@@ -11,9 +11,10 @@ from pydantic import JsonValue
 from playbooks.change import Setting
 from playbooks.kubernetes.draft import Draft, beside, named
 from playbooks.kubernetes.errors import TargetGone
+from playbooks.kubernetes.held import refuse_held_account
 from playbooks.kubernetes.observation import AccountSeen, BindingSeen, KubernetesObservation
 from playbooks.kubernetes.precautions import void_tokens
-from playbooks.kubernetes.settings import subjects_of
+from playbooks.kubernetes.settings import account_held, subjects_of
 from playbooks.platform_intent import PlatformIntent
 
 _MECHANISM = "credentials"
@@ -26,16 +27,18 @@ def plan_account(observation: KubernetesObservation, intent: PlatformIntent) -> 
 
     Raises:
         TargetGone: there is no such account.
+        TargetHeld: another incident holds it.
     """
     account, reference = observation.account, observation.reference
     if account is None:
         raise TargetGone(f"Service account {reference.namespace}/{reference.name} was not seen.", hint="It is gone.")
+    refuse_held_account(account, intent.incident_id)
     name = f"{account.namespace}/{account.name}"
     bindings = [_without(binding, account) for binding in account.bindings]
     tokens = list(void_tokens(account, intent.incident_id, essential=True))
     running = f": contain {named(observation.pods)} too" if observation.pods else ""
     return Draft(_MECHANISM, _WHY) + beside(
-        [*bindings, *tokens],
+        [account_held(account, intent.incident_id), *bindings, *tokens],
         cuts=[f"requests to the API server as {name}, by every token issued so far"] if tokens else [],
         cannot=[
             *_by_group(account),

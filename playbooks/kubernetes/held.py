@@ -6,7 +6,7 @@ Owns that refusal: two incidents that hold one pod would undo each other's label
 from playbooks.kubernetes.draft import named
 from playbooks.kubernetes.errors import TargetHeld
 from playbooks.kubernetes.marks import holder, maker
-from playbooks.kubernetes.observation import KubernetesObservation
+from playbooks.kubernetes.observation import AccountSeen, KubernetesObservation
 from playbooks.kubernetes.reach import Policies
 from playbooks.kubernetes.readings import title
 
@@ -41,8 +41,19 @@ def refuse_held_node(observation: KubernetesObservation, incident_id: str) -> No
             raise _held(f"node {node.name} is in quarantine", other)
 
 
+def refuse_held_account(account: AccountSeen, incident_id: str) -> None:
+    """Refuse a service account that another incident holds: what that one took from it comes back when it lets go.
+
+    Raises:
+        TargetHeld: names the account and the incident.
+    """
+    other = holder(account.labels, incident_id)
+    if other:
+        raise _held(f"service account {account.namespace}/{account.name} is in quarantine", other)
+
+
 def _held(words: str, other: str) -> TargetHeld:
     return TargetHeld(
         f"{words[0].upper()}{words[1:]} for incident {other}.",
-        hint=f"Release it in incident {other} first, or go on there.",
+        hint=f"Go on there, or ask again once incident {other} has released it.",
     )

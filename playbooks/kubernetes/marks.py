@@ -16,6 +16,7 @@ from segmentation.errors import FirebreakError
 
 PREFIX = "firebreak.dev/"
 QUARANTINE = "firebreak.dev/quarantine"
+HELD = "held.firebreak.dev/"
 INCIDENT = "firebreak.dev/incident"
 FIELD_MANAGER = "firebreak"
 _LONGEST_LABEL_VALUE = 63

@@ -11,6 +11,12 @@ from pydantic import Field, IPvAnyAddress, JsonValue
 from segmentation.workloads import ClusterRef, Frozen, Name
 
 Labels = dict[str, str]
+Held = dict[str, JsonValue]
+_NOT_HELD: Held = Field(
+    default_factory=dict,
+    exclude_if=lambda held: not held,
+    description="By attribute: what it was before other containments that hold it, while this one is not among them.",
+)
 
 
 class PodSeen(Frozen):
@@ -25,6 +31,7 @@ class PodSeen(Frozen):
     node: str = Field(default="", description="Empty while it is not scheduled.")
     service_account: str = "default"
     controller: str = Field(default="", description="`Kind/name` of its controlling owner; empty: nobody's.")
+    held: Held = _NOT_HELD
 
 
 class PolicySeen(Frozen):
@@ -59,6 +66,7 @@ class NodeSeen(Frozen):
     unschedulable: bool = False
     addresses: tuple[IPvAnyAddress, ...] = ()
     machine_id: str = ""
+    held: Held = _NOT_HELD
 
 
 class BindingSeen(Frozen):

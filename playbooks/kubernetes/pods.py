@@ -111,6 +111,9 @@ class _View:
         self, pods: Iterable[PodSeen], leaving: tuple[Leaving, ...], incident_id: str
     ) -> tuple[Relabelled, ...]:
         """Pods before and after, those that are alike together."""
+        if not leaving:
+            # Our policies select by the owner's labels: what another target took away is not held, it has to come back.
+            pods = [pod.model_copy(update={"held": {}}) for pod in pods]
         return tuple(Relabelled(kind[0], self._after(kind[0], leaving, incident_id), kind) for kind in kinds_of(pods))
 
     def _after(self, pod: PodSeen, leaving: tuple[Leaving, ...], incident_id: str) -> PodSeen:
@@ -125,8 +128,7 @@ class _View:
 
     def labels(self, kinds: tuple[Relabelled, ...]) -> Draft:
         """The settings that make them so."""
-        changed = [kind for kind in kinds if kind.before.labels != kind.after.labels]
-        worded = [(kind, label_words(self.observation.selectors, self.with_ours, kind)) for kind in changed]
+        worded = [(kind, label_words(self.observation.selectors, self.with_ours, kind)) for kind in kinds if kind.set]
         return beside(
             labels_of(pod, kind.after.labels, f"{named([pod])}: {words}"[:LONGEST_WORDS])
             for kind, words in worded

@@ -82,6 +82,9 @@ def _scaled(selectors: tuple[SelectorSeen, ...], namespace: str, owner: str, *, 
         return beside(cannot=[f"{words} can't be scaled to zero: it has no number of replicas"])
     if seen is None or seen.replicas is None:
         return beside(cannot=[f"{words} is not scaled to zero: it was not seen"])
+    if seen.replicas == 0:
+        # Its scale takes no mark of who holds it, and a right to its object would be one to run anything.
+        return beside(cannot=[f"{words} is at zero already: who scaled it, another target perhaps, may scale it up"])
     ends = "its pods, and the evidence in them" if ends_pods else "its pods but those in quarantine, which left it"
     ended = f"scale {words} from {seen.replicas} to zero: ends {ends}"
     return beside([scaled(cast("Scalable", kind), namespace, name, seen.replicas, ended)])

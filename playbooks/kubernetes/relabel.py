@@ -39,6 +39,11 @@ class Relabelled:
     after: PodSeen
     pods: tuple[PodSeen, ...]
 
+    @property
+    def set(self) -> bool:
+        """Whether any of them needs its labels set, or held where another target's containment has set them."""
+        return self.before.labels != self.after.labels or any("labels" in pod.held for pod in self.pods)
+
     def leaves(self, seen: SelectorSeen) -> bool:
         """Whether they were selected by it, and are not any more."""
         return bool(selected_by(self.before, [seen])) and not selected_by(self.after, [seen])

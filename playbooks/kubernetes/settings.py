@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from playbooks.change import Setting
-from playbooks.kubernetes.marks import PREFIX
+from playbooks.kubernetes.marks import PREFIX, QUARANTINE
 from playbooks.kubernetes.mechanisms import Api
 from playbooks.kubernetes.objects import OurObject
 from playbooks.kubernetes.observation import AccountSeen, BindingSeen, Labels, NodeSeen, PodSeen, PolicySeen
@@ -28,19 +28,20 @@ Scalable = Literal["Deployment", "StatefulSet", "ReplicaSet"]
 
 
 def present(object_: OurObject, policies: Iterable[PolicySeen]) -> Setting | None:
-    """The object as we want it. One that somebody has edited is set right, and released to what was found."""
+    """The object as we want it. One that somebody has edited is set right; before us there was none."""
     found = next((policy for policy in policies if object_.is_at(policy)), None)
-    before: JsonValue = None
+    there: JsonValue = None
     if found is not None:
         ours = {key: value for key, value in found.labels.items() if key.startswith(PREFIX)}
-        before = {"kind": found.kind, "spec": found.spec, "labels": {**ours}}
-    if before == object_.value:
+        there = {"kind": found.kind, "spec": found.spec, "labels": {**ours}}
+    if there == object_.value:
         return None
     return Setting(
         resource=object_.resource,
         attribute="object",
-        before=before,
+        before=None,
         after=object_.value,
+        edited=there,
         words=f"apply {object_.words}",
         permissions=permissions(object_.api),
         essential=object_.essential,
@@ -59,17 +60,19 @@ def permissions(api: Api) -> tuple[str, ...]:
 
 
 def labels_of(pod: PodSeen, labels: Labels, words: str, *, essential: bool = True) -> Setting | None:
-    """All labels of a pod, in one write."""
-    if pod.labels == labels:
+    """All labels of a pod, in one write. Those that it has for another target are held for this one too."""
+    stands = pod.labels == labels
+    if stands and "labels" not in pod.held:
         return None
     return Setting(
         resource=f"pod/{pod.namespace}/{pod.name}",
         attribute="labels",
-        before={**pod.labels},
+        before=pod.held["labels"] if stands else {**pod.labels},
         after={**labels},
         words=words,
         permissions=("get pods", "patch pods"),
         essential=essential,
+        shared=True,
     )
 
 
@@ -88,8 +91,8 @@ def node_labels(node: NodeSeen, labels: Labels, words: str) -> Setting | None:
 
 
 def cordoned(node: NodeSeen, *, essential: bool) -> Setting | None:
-    """No new pods on a node."""
-    if node.unschedulable:
+    """No new pods on a node. One that is cordoned for another containment is held for this one too."""
+    if node.unschedulable and "unschedulable" not in node.held:
         return None
     return Setting(
         resource=f"node/{node.name}",
@@ -99,6 +102,7 @@ def cordoned(node: NodeSeen, *, essential: bool) -> Setting | None:
         words=f"cordon node {node.name}: no new pods there",
         permissions=("get nodes", "patch nodes"),
         essential=essential,
+        shared=True,
     )
 
 
@@ -134,6 +138,21 @@ def subjects_of(binding: BindingSeen, subjects: list[JsonValue], words: str) -> 
         after=subjects,
         words=words,
         permissions=(*verbs, *(f"bind {role}.{_RBAC}" for role in roles)),
+    )
+
+
+def account_held(account: AccountSeen, incident_id: str) -> Setting | None:
+    """The mark by which a second incident learns that it can't rely on what the first has taken from an account."""
+    now = account.labels.get(QUARANTINE, "")
+    if now == incident_id:
+        return None
+    return Setting(
+        resource=f"serviceaccount/{account.namespace}/{account.name}",
+        attribute="held-by",
+        before=now,
+        after=incident_id,
+        words=f"label service account {account.namespace}/{account.name} {QUARANTINE}={incident_id}",
+        permissions=("get serviceaccounts", "patch serviceaccounts"),
     )
 
 

@@ -126,7 +126,8 @@ def test_only_rules_that_reach_a_named_port_are_revoked(accounts: Accounts, sess
     group = prepare_group(accounts, "jump")
     target = accounts.target("security-group", group)
     change = plan(sessions.open(target, "inc-1"), target, AwsSpec(ports=(3389,)))
-    (setting,) = change.settings
+    held, setting = change.settings
+    assert (held.attribute, held.after) == ("held-by", "inc-1")
     assert setting.words == f"{group}: revoke tcp 3000-4000 from 0.0.0.0/0"
 
 

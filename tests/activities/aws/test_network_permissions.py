@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.aws import groups, instances, interfaces, network
+from activities.aws import instances, interfaces, network, own_groups
 from activities.aws.platform import AwsPlatform, look_up
 from activities.aws.sessions import AwsSessions
 from activities.killswitch import engine
@@ -18,6 +18,7 @@ from tests.activities.aws.service import classic_balancer, profile, scaling_grou
 from tests.activities.aws.wire import Wire
 
 EVERYTHING = AwsSpec(two_step=True, snapshot=True, profile="detach")
+SESSIONS = AwsSpec(detach=False, protect=False)
 # No operations: who may assume is asked of the worker, and EC2 itself asks for the last two on the way.
 WITHOUT_A_CALL = {"iam:PassRole", "ec2:CreateTags"}
 OBSERVING = {**network.OBSERVER_PERMISSIONS, **instances.OBSERVER_PERMISSIONS}
@@ -35,9 +36,13 @@ def rich(accounts: Accounts) -> Estate:
     return estate
 
 
-def observed(platform: AwsPlatform, target: Workload, spec: AwsSpec, wire: Wire) -> PlatformChange:
-    """A plan, after a look that needed what its observer declares and no more."""
+def observed(
+    platform: AwsPlatform, target: Workload, spec: AwsSpec, wire: Wire, beside: AwsSpec | None = None
+) -> PlatformChange:
+    """A plan, after a look, or two that want different things, that needed what its observer declares and no more."""
     wire.actions.clear()
+    if beside is not None:
+        platform.observe(target, intent_for(target, spec=beside))
     intent = intent_for(target, spec=spec)
     observation = platform.observe(target, intent)
     assert set(wire.actions) - {"sts:AssumeRole"} == set(OBSERVING[target.kind])
@@ -66,9 +71,9 @@ def test_every_call_for_an_instance_is_declared_and_every_declared_one_is_made(
     rich: Estate, wire: Wire, sessions: AwsSessions
 ) -> None:
     platform = sessions.open(rich.target, "inc-1")
-    change = observed(platform, rich.target, EVERYTHING, wire)
+    change = observed(platform, rich.target, EVERYTHING, wire, beside=SESSIONS)
     kinds = {(setting.resource.partition("/")[0], setting.attribute) for setting in change.settings}
-    mine = {**instances.ATTRIBUTES, **groups.ATTRIBUTES, **interfaces.ATTRIBUTES}
+    mine = {**instances.ATTRIBUTES, **own_groups.ATTRIBUTES, **interfaces.ATTRIBUTES}
     assert kinds == set(mine)
 
     everything = called(platform, change, wire)
@@ -113,5 +118,5 @@ def test_every_call_for_a_security_group_is_declared_and_every_declared_one_is_m
     target = accounts.target("security-group", name)
     platform = sessions.open(target, "inc-1")
     change = observed(platform, target, GROUP.spec, wire)
-    assert called(platform, change, wire) == set(change.permissions) - WITHOUT_A_CALL
+    assert called(platform, change, wire) == set(change.permissions)
     describe_a_rule_by_hand(accounts, name)

@@ -9,6 +9,7 @@ import pytest
 
 from activities.aws import identities, instances, network, platform, resources
 from activities.aws.attributes import INCIDENT_TAG
+from activities.aws.holds import HELD_TAG
 from activities.aws.platform import look_up
 from activities.aws.sessions import AwsAccess, AwsSessions
 from activities.killswitch import engine
@@ -50,7 +51,16 @@ def test_the_deployed_role_may_do_exactly_what_the_code_declares() -> None:
     deployed = [action for statement in allowed() for action in sorted(actions_of(statement))]
 
     assert sorted(set(deployed)) == sorted(declared)
-    assert len(deployed) == len(set(deployed)), "an action that is allowed twice is limited by neither condition"
+    twice = {action for action in deployed if deployed.count(action) > 1}
+    assert twice == {"ec2:CreateTags"}, "an action that is allowed twice is limited by neither condition alone"
+
+
+def test_tags_of_what_exists_are_limited_to_the_marks_of_who_holds_it() -> None:
+    making, marking = [statement for statement in allowed() if "ec2:CreateTags" in actions_of(statement)]
+    assert "ec2:CreateAction" in making["Condition"]["StringEquals"]
+    assert marking["Condition"]["ForAllValues:StringLike"] == {"aws:TagKeys": [HELD_TAG, f"{HELD_TAG}:*"]}
+    # Without any key all of them hold, and DeleteTags without one takes every tag away.
+    assert marking["Condition"]["Null"] == {"aws:TagKeys": "false"}
 
 
 def test_every_kind_of_target_declares_what_observing_it_needs() -> None:

@@ -5,7 +5,16 @@ from datetime import timedelta
 
 import pytest
 import structlog
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+    WaiterError,
+)
 
 from activities.aws.errors import translate
 from activities.aws.platform import ATTRIBUTES, OBSERVERS
@@ -118,12 +127,16 @@ def test_no_credential_is_in_what_a_session_shows_of_itself(accounts: Accounts, 
         (refused("InternalError"), PlatformUnreachable, "failed inside AWS"),
         (EndpointConnectionError(endpoint_url="https://x"), PlatformUnreachable, "can't be reached"),
         (ReadTimeoutError(endpoint_url="https://x"), PlatformUnreachable, "can't be reached"),
-        (NoCredentialsError(), PermissionMissing, "no AWS credentials"),
+        (NoCredentialsError(), PlatformUnreachable, "gets no AWS credentials of its own"),
+        (CredentialRetrievalError(provider="sso", error_msg="x"), PlatformUnreachable, "gets no AWS credentials"),
+        (WaiterError("group", "Max attempts exceeded", {}), PlatformUnreachable, "not done in time: Max attempts"),
+        (ConnectionClosedError(endpoint_url="https://x"), PlatformUnreachable, "can't be reached"),
+        (ParamValidationError(report="x"), PlatformRefused, "x"),
     ],
 )
 def test_what_botocore_raises_is_told_apart(error: Exception, expected: type[Exception], words: str) -> None:
     said = translate(error, "eni/1")
-    assert type(said) is expected
+    assert (type(said), said.retryable) == (expected, expected in (PlatformThrottled, PlatformUnreachable))
     assert words in said.summary
 
 

@@ -14,6 +14,7 @@ from activities.killswitch import engine
 from activities.kubernetes.platform import IDENTITY_PERMISSIONS, PERMISSIONS
 from lab.cluster import Cluster
 from playbooks.change import PlatformChange
+from playbooks.kubernetes.marks import INCIDENT, QUARANTINE
 from playbooks.kubernetes.plan import plan_kubernetes
 from tests.activities.kubernetes.conftest import opened
 from tests.activities.kubernetes.crashing import Fuse, Killed, state, versions
@@ -134,7 +135,7 @@ def test_wherever_a_worker_dies_an_identity_ends_the_same(
         assert engine.verify(opened(fuse.client), change).differing == ()
         found = state(ground)
         account = found["serviceaccounts/shop"]
-        assert account["metadata"]["labels"] == {"team": "shop", "firebreak.dev/incident": "inc-1"}
+        assert account["metadata"]["labels"] == {"team": "shop", INCIDENT: "inc-1", QUARANTINE: "inc-1"}
         assert account["imagePullSecrets"] == [{"name": "registry"}]
         assert {key for key in found if not key.startswith("rolebindings")} == {"serviceaccounts/shop"}
         assert "subjects" not in found["rolebindings/reads"]

@@ -24,6 +24,7 @@ from activities.killswitch.platform import PlanStale
 from activities.kubernetes.places import NETWORK_POLICIES
 from activities.kubernetes.seen import pod_seen, policy_seen
 from lab.cluster import Cluster
+from playbooks.kubernetes.marks import HELD
 from playbooks.kubernetes.plan import plan_kubernetes
 from playbooks.kubernetes.reach import Policies, Reach, more_open
 from tests.activities.kubernetes.conftest import opened
@@ -125,11 +126,11 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def release(self) -> None:
-        kept = state(self.ground).get(self.place(self.hand))
+        kept = self.theirs()
         let_go = self.release_with(overwrite=False)()
         self.contained = False
         assert [drift.resource for drift in let_go.drift][: len(self.touched())] == self.touched()
-        assert state(self.ground).get(self.place(self.hand)) == kept
+        assert self.theirs() == kept
         if not self.hand:
             assert let_go.restored
             assert state(self.ground) == self.original
@@ -167,6 +168,13 @@ class Life(RuleBasedStateMachine):
         """Where that is in the state of the ground."""
         named = [one.resource for one in self.change.settings if hand and one.resource.startswith(hand)]
         return f"{PLURALS[hand]}/{named[0].rpartition('/')[2]}" if named else ""
+
+    def theirs(self) -> Raw:
+        """What the hand is on, without our mark: what we report as theirs is not held by us any more."""
+        found = state(self.ground).get(self.place(self.hand), {"metadata": {}})
+        annotations = found["metadata"].get("annotations") or {}
+        left = {key: value for key, value in annotations.items() if HELD not in key}
+        return {**found, "metadata": {**found["metadata"], "annotations": left}}
 
     def release_with(self, *, overwrite: bool) -> Callable[[], Any]:
         return lambda: engine.release(opened(self.fuse.client), self.change, MOMENT, overwrite=overwrite)

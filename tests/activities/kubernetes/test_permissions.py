@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from activities.kubernetes import evidence
 from activities.kubernetes.platform import ATTRIBUTES, IDENTITY_PERMISSIONS, PERMISSIONS
 from tests.activities.kubernetes.conftest import MANIFESTS
 
@@ -30,7 +31,14 @@ def granted(file: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("file", "declared"), [("rbac.yaml", PERMISSIONS), ("identities.yaml", IDENTITY_PERMISSIONS)])
+@pytest.mark.parametrize(
+    ("file", "declared"),
+    [
+        ("rbac.yaml", PERMISSIONS),
+        ("identities.yaml", IDENTITY_PERMISSIONS),
+        ("evidence.yaml", evidence.PERMISSIONS - PERMISSIONS),
+    ],
+)
 def test_a_role_grants_exactly_what_the_code_declares(file: str, declared: frozenset[str]) -> None:
     found = granted(file)
     assert sorted(found) == sorted(declared)
@@ -54,3 +62,8 @@ def test_only_one_config_map_can_be_read() -> None:
 
 def test_every_attribute_declares_what_it_needs() -> None:
     assert all(attribute.permissions for attribute in ATTRIBUTES.values())
+
+
+def test_collecting_evidence_changes_nothing_and_reads_no_secret() -> None:
+    assert {permission.split()[0] for permission in evidence.PERMISSIONS} == {"get", "list"}
+    assert not [permission for permission in granted("evidence.yaml") if "*" in permission or "secrets" in permission]

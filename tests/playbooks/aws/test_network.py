@@ -121,14 +121,15 @@ def group(*rules: str) -> AwsObservation:
 )
 def test_only_rules_that_open_a_named_port_to_everybody_are_revoked(rule: str, risky: bool) -> None:
     change = plan_security_group(group(rule), intent(AwsSpec()))
-    assert [setting.resource for setting in change.settings] == ([f"security-group-rule/sg-1/{rule}"] if risky else [])
+    wanted = ["security-group/sg-1", f"security-group-rule/sg-1/{rule}"] if risky else []
+    assert [setting.resource for setting in change.settings] == wanted
 
 
 def test_each_rule_is_a_setting_that_restores_its_words() -> None:
     change = plan_security_group(group("tcp/22..22/0.0.0.0/0", "tcp/3000..4000/::/0"), intent(AwsSpec()))
-    assert [setting.words for setting in change.settings] == [
+    assert [setting.words for setting in change.settings[1:]] == [
         "sg-1: revoke tcp 22 from 0.0.0.0/0",
         "sg-1: revoke tcp 3000-4000 from ::/0",
     ]
-    assert change.inverse().settings[-1].after == {"description": "tcp/22..22/0.0.0.0/0", "tags": {}}
+    assert change.inverse().settings[-2].after == {"description": "tcp/22..22/0.0.0.0/0", "tags": {}}
     assert "to 3 interfaces" in change.cuts[0]

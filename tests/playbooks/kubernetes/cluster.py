@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from playbooks.change import PlatformChange, Setting
-from playbooks.kubernetes.marks import INCIDENT
+from playbooks.kubernetes.marks import INCIDENT, QUARANTINE
 from playbooks.kubernetes.mechanisms import api_of
 from playbooks.kubernetes.observation import (
     AccountSeen,
@@ -141,6 +141,13 @@ def _binding(observation: KubernetesObservation, names: list[str], setting: Sett
     return {"account": account.model_copy(update={"bindings": bindings})}
 
 
+def _account_held(observation: KubernetesObservation, _names: list[str], setting: Setting) -> dict[str, Any]:
+    account = _account(observation)
+    others = {key: value for key, value in account.labels.items() if key != QUARANTINE}
+    ours = {QUARANTINE: str(setting.after)} if setting.after else {}
+    return {"account": account.model_copy(update={"labels": {**others, **ours}})}
+
+
 def _identity(observation: KubernetesObservation, names: list[str], setting: Setting) -> dict[str, Any]:
     account = _account(observation)
     labels = {**account.labels, INCIDENT: INCIDENT_ID}
@@ -165,6 +172,7 @@ _APPLIES: dict[tuple[str, str], Any] = {
     ("node", "labels"): _node,
     ("scale", "replicas"): _scale,
     ("binding", "subjects"): _binding,
+    ("serviceaccount", "held-by"): _account_held,
     ("serviceaccount", "identity"): _identity,
     ("secret", "exists"): _secret,
 }

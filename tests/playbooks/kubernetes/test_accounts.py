@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from playbooks.kubernetes.errors import TargetGone
-from playbooks.kubernetes.marks import INCIDENT
+from playbooks.kubernetes.errors import TargetGone, TargetHeld
+from playbooks.kubernetes.marks import INCIDENT, QUARANTINE
 from playbooks.kubernetes.observation import AccountSeen, BindingSeen, KubernetesObservation
-from tests.playbooks.kubernetes.cluster import applied, plan, pod, seen
+from tests.playbooks.kubernetes.cluster import INCIDENT_ID, applied, plan, pod, seen
 
 OURS: dict[str, Any] = {"kind": "ServiceAccount", "namespace": "shop", "name": "web"}
 OTHER: dict[str, Any] = {"kind": "ServiceAccount", "namespace": "data", "name": "web"}
@@ -38,7 +38,8 @@ def account(**more: Any) -> KubernetesObservation:
 
 
 def test_bindings_go_first_and_only_this_account_leaves_them() -> None:
-    readers, admins, secret, identity = plan(account()).settings
+    held, readers, admins, secret, identity = plan(account()).settings
+    assert (held.before, held.after) == ("", INCIDENT_ID)
     assert readers.resource == "binding/RoleBinding/shop/readers"
     assert (readers.before, readers.after) == ([OTHER, OURS], [OTHER])
     assert (admins.resource, admins.after) == ("binding/ClusterRoleBinding/-/admins", [GROUP])
@@ -50,7 +51,11 @@ def test_bindings_go_first_and_only_this_account_leaves_them() -> None:
 def test_what_can_not_be_taken_back_is_said_and_left_out_of_the_way_back() -> None:
     change = plan(account())
     assert sum("can't be taken back" in words for words in change.summary) == 2
-    assert [s.resource.split("/")[0] for s in change.inverse().settings] == ["binding", "binding"]
+    assert [s.resource.split("/")[0] for s in change.inverse().settings] == [
+        "binding",
+        "binding",
+        "serviceaccount",
+    ]
     contained = applied(account(), *change.settings)
     restored = applied(contained, *change.inverse().settings).account
     assert restored is not None
@@ -65,6 +70,13 @@ def test_a_second_plan_of_an_account_is_empty() -> None:
 def test_an_account_that_an_earlier_incident_made_anew_is_made_anew_again() -> None:
     earlier = ACCOUNT.model_copy(update={"labels": {INCIDENT: "inc-other"}})
     assert plan(account(account=earlier)).settings[-1].attribute == "identity"
+
+
+def test_an_account_of_another_incident_is_refused() -> None:
+    held = ACCOUNT.model_copy(update={"labels": {QUARANTINE: "inc-other"}})
+    with pytest.raises(TargetHeld, match="Service account shop/web is in quarantine for incident inc-other") as refused:
+        plan(account(account=held))
+    assert "ask again once incident inc-other has released it" in refused.value.hint
 
 
 def test_what_groups_give_it_and_the_pods_that_run_as_it_are_named() -> None:

@@ -13,6 +13,7 @@ from tests.playbooks.kubernetes.cluster import (
     CALICO,
     CILIUM,
     EVERY_FACTS,
+    INCIDENT_ID,
     PLAIN,
     applied,
     controller,
@@ -166,3 +167,15 @@ def test_pods_on_their_nodes_network_escalate_while_the_others_are_cut() -> None
 def test_a_namespace_with_a_pod_of_another_incident_is_refused_by_its_name() -> None:
     with pytest.raises(TargetHeld, match=r"Pod shop/held .* inc-other"):
         plan(seen("Namespace", "shop", pods=(*PODS, pod("held", labels={QUARANTINE: "inc-other"}))))
+
+
+def test_labels_that_another_target_has_set_are_held_too_where_ours_select_by_them() -> None:
+    original = {"app": "web", "pod-template-hash": "5d4f"}
+    taken = pod(labels={QUARANTINE: INCIDENT_ID}, held={"labels": {**original}})
+    observation = deployment(pods=(taken,))
+    [held] = [setting for setting in plan(observation).settings if setting.resource.startswith("pod/")]
+    assert (held.before, held.after, held.shared) == (original, taken.labels, True)
+    denied = plan(observation.model_copy(update={"facts": CILIUM}))
+    assert not any(setting.resource.startswith("pod/") for setting in denied.settings), (
+        "its policy selects by the labels of the Deployment: they are to come back with the other release"
+    )

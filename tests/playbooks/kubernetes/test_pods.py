@@ -191,7 +191,8 @@ def test_an_object_of_ours_that_was_edited_is_set_right() -> None:
     contained = applied(observation, *plan(observation).settings)
     edited = contained.policies[0].model_copy(update={"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}})
     [setting] = plan(contained.model_copy(update={"policies": (edited,)})).settings
-    assert setting.before["spec"] == edited.spec  # type: ignore[index, call-overload]
+    assert setting.edited["spec"] == edited.spec  # type: ignore[index, call-overload]
+    assert setting.before is None, "before us there was none: the release deletes it"
     assert setting.resource.endswith(NAME)
 
 

@@ -32,6 +32,13 @@ def test_a_replicaset_is_scaled_by_the_deployment_that_would_scale_it_back() -> 
     assert change.settings[-1].resource == "scale/Deployment/shop/web"
 
 
+def test_a_controller_at_zero_is_left_alone_and_said_to_be_in_other_hands() -> None:
+    stopped = controller("Deployment", "web", {"app": "web"}, replicas=0)
+    change = plan(seen(pods=(pod(controller="Deployment/web"),), selectors=(stopped,)), scale_to_zero=True)
+    assert not any(setting.resource.startswith("scale/") for setting in change.settings)
+    assert any("Deployment shop/web is at zero already" in words for words in change.cannot)
+
+
 def test_a_controller_that_was_not_seen_is_named() -> None:
     change = plan(seen(pods=(pod(controller="ReplicaSet/gone"),)), scale_to_zero=True)
     assert any("ReplicaSet shop/gone is not scaled to zero" in words for words in change.cannot)
