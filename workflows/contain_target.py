@@ -6,14 +6,15 @@ its lease. How a kind of target does these things is in `workflows.host_switch` 
 """
 
 import asyncio
-from datetime import timedelta
+import contextlib
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.host import Isolated
-    from activities.contracts.incident import GateStatus, ReleaseRequest, TargetState, TargetStatus
+    from activities.contracts.incident import GateStatus, LeaseRenewed, ReleaseRequest, TargetState, TargetStatus
     from activities.contracts.killswitch import Contained
     from activities.contracts.response import ContainStart, Planned
     from playbooks.change import PlatformChange, replanned
@@ -45,7 +46,7 @@ class ContainTargetWorkflow(Gatekeeper):
         self._restraint = lambda: stop_restraint(start.incident_id)
         self._start = start
         self._switch = switch_of(start, Orders(start.incident_id))
-        self._release: ReleaseRequest | None = None
+        self._release: ReleaseRequest | None = start.release
         self._renewals = start.renewals
         self._questions = 0
         # What is being tried, what people said yes to, and what was last sent to be applied: it may stand in part.
@@ -71,7 +72,8 @@ class ContainTargetWorkflow(Gatekeeper):
 
     async def _hold_and_let_go(self, standing: Standing) -> None:
         """Prove it meanwhile: a witness that takes its time must not cost the lease, nor a release its hearing."""
-        proving = asyncio.create_task(self._prove(standing) if self._start.status is None else asyncio.sleep(0))
+        proven = self._start.status is not None or self._start.release is not None
+        proving = asyncio.create_task(asyncio.sleep(0) if proven else self._prove(standing))
         while await self._hold(standing, proving):
             await proving  # what is measured while the target is let go would count against the cut
             # Before the order, not after: whoever asks again while it is carried out must be heard, not forgotten.
@@ -172,7 +174,7 @@ class ContainTargetWorkflow(Gatekeeper):
             change=standing.change,
             observation=standing.observation if isinstance(standing, Isolated) else None,
             applied_at=standing.applied_at,
-            lease_until=until,
+            lease_until=until if self._start.release is None else None,
             reason=shortcomings(standing),
         )
 
@@ -183,10 +185,15 @@ class ContainTargetWorkflow(Gatekeeper):
     async def _hold(self, standing: Standing, proving: asyncio.Task[None]) -> bool:
         """Renew until somebody asks for the release (True) or the lease has had its longest time (False)."""
         lease, first = self._start.contain.lease, self._renewals
+        if self._start.release is not None:
+            return await self._release_asked(None)
         last = lease.max_seconds * 3 // lease.ttl_seconds
+        # Whoever takes over from another that was ended may come late.
+        due = 0 if self._start.succeeds and first == self._start.renewals else lease.ttl_seconds / 3
         while self._renewals < last:
-            if await self._release_asked(lease.ttl_seconds / 3):
+            if await self._release_asked(due):
                 return True
+            due = lease.ttl_seconds / 3
             self._renewals += 1
             await self._renew(standing, is_last=self._renewals >= last)
             if self._renewals - first >= RENEWALS_PER_RUN and self._release is None:
@@ -196,21 +203,24 @@ class ContainTargetWorkflow(Gatekeeper):
         return await self._release_asked(lease.ttl_seconds if lease.ends == "open" else None)
 
     async def _release_asked(self, seconds: float | None) -> bool:
-        try:
+        with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(lambda: self._release is not None, timeout=seconds)
-        except TimeoutError:
-            return False
-        return True
+        return self._release is not None
 
     async def _renew(self, standing: Standing, *, is_last: bool) -> None:
         try:
             renewed = await self._switch.renew(standing)
         except FailureError as error:
-            await self._become("isolated", reason=f"renewal failed: {reason_of(error)}{self._lapse()}")
+            await self._tell_lease(f"renewal failed: {reason_of(error)}{self._lapse()}", self._status.lease_until)
             return
         warning = last_renewal(self._start.contain.lease.ends, renewed.until) if is_last else ""
-        reason = "; ".join(filter(None, (renewed.note, warning)))
-        await self._become("isolated", lease_until=renewed.until, reason=reason)
+        await self._tell_lease("; ".join(filter(None, (renewed.note, warning))), renewed.until)
+
+    async def _tell_lease(self, reason: str, until: datetime | None) -> None:
+        """Only what is new: a lease is renewed a thousand times, and its plan may be long."""
+        self._status = self._status.model_copy(update={"lease_until": until, "reason": reason})
+        target_id = self._start.target.workload_id
+        await self._signal("lease_renewed", LeaseRenewed(target_id=target_id, lease_until=until, reason=reason))
 
     def _lapse(self) -> str:
         by_itself = self._switch.lets_go_by_itself and self._start.contain.lease.ends == "open"
@@ -221,6 +231,7 @@ class ContainTargetWorkflow(Gatekeeper):
             "isolated": standing.model_copy(update={"read_back": True}) if isinstance(standing, Isolated) else None,
             "contained": standing if isinstance(standing, Contained) else None,
             "planned": None,
+            "succeeds": False,
             "renewals": self._renewals,
             "status": self._status,
         }
@@ -264,7 +275,7 @@ class ContainTargetWorkflow(Gatekeeper):
     async def _announce_gate(self, status: GateStatus) -> None:
         await self._signal("gate_changed", status)
 
-    async def _signal(self, name: str, document: TargetStatus | GateStatus) -> None:
+    async def _signal(self, name: str, document: TargetStatus | LeaseRenewed | GateStatus) -> None:
         parent = workflow.info().parent
         if parent is None:
             return

@@ -50,7 +50,7 @@ class Containments:
         self._playbook = playbook
         self._record = record
         self._orders = Orders(start.incident_id)
-        self.leases = Leases(start.targets, playbook.contain.lease.ends, record)
+        self.leases = Leases(start.targets, self._contain_start, record)
         self._deciding: list[asyncio.Task[None]] = []
         # True once nothing that is urgent is under way: the ledger must not compete with the cut.
         self.fast_path_done = False
@@ -64,6 +64,11 @@ class Containments:
             await asyncio.gather(*(self._contain_at_once(group) for group in _by_queue(fast)))
         self.fast_path_done = True
         await self._contain_slowly(slow, routes)
+
+    @property
+    def only_held(self) -> bool:
+        """Whether nothing is under way here that a next run of the incident could not go on with."""
+        return self.leases.all_started and all(task.done() for task in self._deciding)
 
     async def corroborate(self) -> bool | None:
         """Ask the SIEM once; None where it can't say."""
@@ -131,7 +136,7 @@ class Containments:
             self._delayed(start, outcome.error)
             await self.leases.hold(start.model_copy(update={"planned": outcome.planned, "delayed": True}))
         elif outcome.error is not None:
-            await self._not_at_once(start, outcome.error)
+            await self._not_at_once(start, outcome.error, its_own=not outcome.for_all)
         elif outcome.planned is not None:
             await self._ask_people(start.target, self._route(as_seen(start.target, outcome.planned), None))
 
@@ -143,9 +148,9 @@ class Containments:
         field = "isolated" if isinstance(standing, Isolated) else "contained"
         await self.leases.hold(start.model_copy(update={field: standing}))
 
-    async def _not_at_once(self, start: ContainStart, error: FailureError) -> None:
+    async def _not_at_once(self, start: ContainStart, error: FailureError, *, its_own: bool = True) -> None:
         target, reason = start.target, reason_of(error)
-        if may_come_right(error):
+        if not its_own or may_come_right(error):
             self._delayed(start, error)
             await self.leases.hold(start.model_copy(update={"delayed": True}))
             return

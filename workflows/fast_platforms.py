@@ -6,6 +6,7 @@ intruder still talks. Every target has an answer of its own, and one that fails 
     outcomes = await contain_together(starts, is_allowed)   # -> [Contained | Setback, ...], as `starts` are ordered
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,15 +37,22 @@ from workflows.platform_switch import change_of, contained
 # Who does not answer in this time is left to a child, which goes on trying.
 FAST = timedelta(seconds=10)
 ONCE = RetryPolicy(maximum_attempts=1)
+# Of the changes in one order: the engine takes two mebibytes in all.
+MAX_BYTES = 1024 * 1024
+Choice = tuple[ContainStart, Planned]
 IsAllowed = Callable[[ContainStart, Planned], bool]
 
 
 @dataclass(frozen=True)
 class Setback:
-    """Why a target was not contained at once, and the plan if one was made. No error: people have to be asked."""
+    """Why a target was not contained at once, and the plan if one was made. No error: people have to be asked.
+
+    `for_all`: the error is of an order about several, and says nothing of any one of them: each is tried alone.
+    """
 
     error: FailureError | None
     planned: Planned | None = None
+    for_all: bool = False
 
 
 Outcome = Contained | Setback
@@ -54,7 +62,7 @@ async def contain_together(starts: Sequence[ContainStart], is_allowed: IsAllowed
     """Contain targets of one queue at once, those that may be."""
     plans = await _plan(starts)
     outcomes: list[Outcome | None] = []
-    chosen: list[tuple[ContainStart, Planned]] = []
+    chosen: list[Choice] = []
     for start, plan in zip(starts, plans, strict=True):
         if isinstance(plan, Setback):
             outcomes.append(plan)
@@ -80,16 +88,33 @@ async def _plan(starts: Sequence[ContainStart]) -> list[Planned | Setback]:
             retry_policy=ONCE,
         )
     except FailureError as error:
-        return [Setback(error) for _ in starts]
+        return [Setback(error, for_all=True) for _ in starts]
     return [
         Setback(_as_error(answer)) if isinstance(answer, Refused) else _planned(start, answer.observation)
         for start, answer in zip(starts, observed.answers, strict=True)
     ]
 
 
-async def _apply(chosen: Sequence[tuple[ContainStart, Planned]]) -> list[Outcome]:
-    if not chosen:
-        return []
+async def _apply(chosen: Sequence[Choice]) -> list[Outcome]:
+    answers = await asyncio.gather(*(_apply_order(part) for part in _that_fit(chosen)))
+    return [outcome for part in answers for outcome in part]
+
+
+def _that_fit(chosen: Sequence[Choice]) -> list[list[Choice]]:
+    """As few orders as carry the changes: of one that is too long for the engine nobody would ever hear."""
+    orders: list[list[Choice]] = []
+    room = 0
+    for start, planned in chosen:
+        size = len(planned.change.model_dump_json())
+        if not orders or size > room:
+            orders.append([])
+            room = MAX_BYTES
+        orders[-1].append((start, planned))
+        room -= size
+    return orders
+
+
+async def _apply_order(chosen: Sequence[Choice]) -> list[Outcome]:
     orders = tuple(
         ChangeTarget(incident_id=start.incident_id, target=start.target, change=change_of(planned))
         for start, planned in chosen
@@ -105,7 +130,7 @@ async def _apply(chosen: Sequence[tuple[ContainStart, Planned]]) -> list[Outcome
             retry_policy=ONCE,
         )
     except FailureError as error:
-        return [Setback(error, planned) for _, planned in chosen]
+        return [Setback(error, planned, for_all=True) for _, planned in chosen]
     return [
         Setback(_as_error(answer), planned) if isinstance(answer, Refused) else contained(planned, answer)
         for (_, planned), answer in zip(chosen, applied.answers, strict=True)

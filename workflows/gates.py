@@ -7,7 +7,7 @@ themselves are in `playbooks.gates`. A refused decision leaves no trace in histo
     outcome = await self.ask(gate)
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -40,6 +40,11 @@ class Gatekeeper:
         self._announce: Callable[[GateStatus], Awaitable[None]] | None = None
         self._restraint: Callable[[], Awaitable[str]] | None = None
         self.restrained_by = ""
+
+    def remember(self, gates: Sequence[GateStatus]) -> None:
+        """Know the gates of an earlier run: whoever decides on one that is closed is told so."""
+        mine = workflow.info().workflow_id
+        self._gates.update({status.gate.gate_id: status.gate for status in gates if status.workflow_id == mine})
 
     async def ask(self, gate: Gate) -> Outcome:
         """Open a gate and wait for its outcome: by quorum, by denial, or by its deadline; others may be asked then."""

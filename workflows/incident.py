@@ -9,10 +9,11 @@ first task does not need is time in which an intruder still talks.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, ChildWorkflowError
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.incident import (
@@ -21,8 +22,8 @@ with workflow.unsafe.imports_passed_through():
         GateStatus,
         IncidentSnapshot,
         IncidentStart,
+        LeaseRenewed,
         ReleaseRequest,
-        Report,
         TargetStatus,
     )
     from playbooks.playbook import Playbook
@@ -30,10 +31,11 @@ with workflow.unsafe.imports_passed_through():
 from workflows.aftermath import Aftermath
 from workflows.containment import Containments
 from workflows.gates import Gatekeeper
-from workflows.orders import reason_of
 from workflows.record import IncidentRecord
 from workflows.stopping import stop_restraint
 
+# Signals after which it continues as new while it waits; the server may suggest it earlier.
+NEWS_PER_RUN = 2000
 # How long recording waits for the first order to be carried out.
 FAST_PATH = timedelta(milliseconds=500)
 
@@ -49,9 +51,13 @@ class IncidentWorkflow(Gatekeeper):
         self._restraint = lambda: stop_restraint(start.incident_id)
         self._start = start
         self._record = IncidentRecord(start)
-        self._counted_to = max(start.alerts.ids)
+        so_far = start.so_far
+        self._counted_to = so_far.counted_to if so_far else max(start.alerts.ids)
         self._close: CloseRequest | None = None
-        self._repaired = False
+        self._repaired = so_far is not None and so_far.repaired
+        self._news = 0
+        if so_far is not None:
+            self.remember(so_far.snapshot.gates)
         answered = start.playbook is not None and bool(start.targets)
         self._containments = None
         if answered and start.playbook is not None:
@@ -65,6 +71,11 @@ class IncidentWorkflow(Gatekeeper):
         if self._containments is None or start.playbook is None:
             writer = asyncio.create_task(self._record.keep_writing())
             await self._wait_for_people()
+        elif start.so_far is not None:
+            writer = asyncio.create_task(self._record.keep_writing())
+            looking = asyncio.create_task(self._containments.leases.look_after())
+            await self._respond(start.playbook, self._containments)
+            looking.cancel()
         else:
             contain = asyncio.create_task(self._containments.run())
             writer = asyncio.create_task(self._write_after_fast_path(self._containments))
@@ -81,6 +92,7 @@ class IncidentWorkflow(Gatekeeper):
     @workflow.signal
     def alerts(self, batch: AlertBatch) -> None:
         """Count repeats of the alert; what was handed over before counts for nothing."""
+        self._news += 1
         fresh = sum(place > self._counted_to for place in batch.ids)
         if not fresh:
             return
@@ -93,15 +105,28 @@ class IncidentWorkflow(Gatekeeper):
     @workflow.signal
     def target_changed(self, status: TargetStatus) -> None:
         """A child tells where its target stands."""
-        known = next((t for t in self._record.snapshot.targets if t.workload == status.workload), None)
+        self._news += 1
+        known = self._record.target(status.workload.workload_id)
         self._record.set_target(status)
-        # A lease that is renewed every few minutes is no news for the timeline.
         if known is None or _in_words(known) != _in_words(status):
+            self._record.note(f"target-{status.state}", _in_words(status))
+
+    @workflow.signal
+    def lease_renewed(self, renewed: LeaseRenewed) -> None:
+        """A child has prolonged a lease, or could not: news for the timeline only where there is something to say."""
+        self._news += 1
+        known = self._record.target(renewed.target_id)
+        if known is None:
+            return
+        status = known.model_copy(update={"lease_until": renewed.lease_until, "reason": renewed.reason})
+        self._record.renew(status)
+        if _in_words(known) != _in_words(status):
             self._record.note(f"target-{status.state}", _in_words(status))
 
     @workflow.signal
     def gate_changed(self, status: GateStatus) -> None:
         """A child opened a gate, took a decision, or closed it."""
+        self._news += 1
         self._record.gate_changed(status)
 
     @workflow.update
@@ -152,11 +177,13 @@ class IncidentWorkflow(Gatekeeper):
         self._record.gate_changed(status)
 
     async def _respond(self, playbook: Playbook, containments: Containments) -> None:
+        """What follows the cut; a later run goes on with the release."""
         aftermath = Aftermath(self._start, playbook, containments, self._record)
-        await aftermath.collect()
-        self._repaired = await aftermath.remediate()
+        if self._start.so_far is None:
+            await aftermath.collect()
+            self._repaired = await aftermath.remediate()
         await self._release_targets(playbook, containments)
-        await self._learn()
+        await aftermath.learn()
 
     def _describe(self, playbook: Playbook) -> None:
         received = self._start.alerts.first
@@ -170,40 +197,42 @@ class IncidentWorkflow(Gatekeeper):
 
     async def _release_targets(self, playbook: Playbook, containments: Containments) -> None:
         self._record.enter("release", "containment to settle")
-        await workflow.wait_condition(lambda: containments.leases.settled)
+        await self._wait(lambda: containments.leases.settled)
         if not containments.leases.held:
             return
         if playbook.release.when == "remediated" and self._repaired:
+            self._repaired = False  # what can't be let go at this one request is left to people
             await containments.leases.release(ReleaseRequest(actor="playbook", reason="remediation is confirmed"))
         if containments.leases.held:
             self._record.update(waiting_for="release by a person")
-        await workflow.wait_condition(lambda: not containments.leases.held)
+        await self._wait(lambda: not containments.leases.held)
 
-    async def _learn(self) -> None:
-        self._record.enter("learn", "the report")
-        await self._record.flush()  # the report reads the ledger: let it have everything first
-        child_id = f"{workflow.info().workflow_id}.learn"
-        # A report does not tell its reader that it is being waited for.
-        learned = self._record.snapshot.model_copy(update={"waiting_for": ""})
-        try:
-            report: Report = await workflow.execute_child_workflow(
-                "PostMortemWorkflow", learned, id=child_id, result_type=Report
-            )
-        except ChildWorkflowError as error:
-            self._record.note("report-failed", f"The report could not be made: {reason_of(error)}")
-            return
-        self._record.update(report_uri=report.uri, waiting_for="")
-        if report.evidence_failure:
-            self._record.note("evidence-broken", f"The evidence does not verify: {report.evidence_failure}.")
-        self._record.note("report-written", f"The report is at {report.uri}.", sha256=report.sha256)
+    async def _wait(self, met: Callable[[], bool]) -> None:
+        """Wait for what may take weeks; where the history grows long meanwhile, the next run waits on."""
+        while not met():
+            await workflow.wait_condition(lambda: met() or self._may_continue())
+            # Looked at again, and nothing awaited after that: whatever came in between belongs to this run.
+            if not met() and self._may_continue():
+                so_far = self._record.hand_over(self._counted_to, repaired=self._repaired)
+                workflow.continue_as_new(self._start.model_copy(update={"so_far": so_far}))
+
+    def _may_continue(self) -> bool:
+        """Whether it is time, and nothing is under way but waiting."""
+        long = self._news >= NEWS_PER_RUN or workflow.info().is_continue_as_new_suggested()
+        only_held = self._containments is None or self._containments.only_held
+        return long and only_held and not self._record.writing and workflow.all_handlers_finished()
 
     async def _wait_for_people(self) -> None:
+        if self._start.so_far is None:
+            self._tell_people()
+        await self._wait(lambda: self._close is not None)
+
+    def _tell_people(self) -> None:
         start, first = self._start, self._start.alerts.first
         self._record.enter("triage", "a person: triage, then close")
         why = "it names no workload we know, or more than one" if not start.targets else "no playbook answers it"
         summary = f"{first.alert.rule.name} from {first.source}: {why}. Nothing was contained."
         self._record.note("triage-needed", summary)
-        await workflow.wait_condition(lambda: self._close is not None)
 
     async def _write_after_fast_path(self, containments: Containments) -> None:
         try:

@@ -1,18 +1,25 @@
 """The children that hold the leases of one incident's targets.
 
-Owns starting them, hearing how they end, and asking them to let go. What a child does is in
-`workflows.contain_target`.
+Owns starting them, hearing how they end, replacing those that were ended, and asking them to let go. What a child does
+is in `workflows.contain_target`. A target's child has one workflow id whatever befalls it, its successors too: so that
+there is never a second one, and each is reached by the runs of the incident that did not start it.
 """
 
 import asyncio
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ChildWorkflowError, FailureError
+from temporalio.exceptions import ChildWorkflowError, FailureError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.contracts.host import Isolated
     from activities.contracts.incident import ReleaseRequest, TargetStatus
+    from activities.contracts.killswitch import Contained
     from activities.contracts.response import ContainStart
+    from playbooks.change import PlatformChange
     from segmentation.workloads import Workload
 
 from workflows.orders import reason_of
@@ -22,31 +29,40 @@ HELD = {"isolated"}
 # A containment that is still being tried is given up by the same request.
 RELEASABLE = {"isolated", "applying"}
 SETTLED = {"isolated", "denied", "rolled-back", "failed", "released", "expired"}
+# So long after the first, one more holder of a target is sent after its predecessor: what ends them all won't end soon.
+PAUSE = timedelta(seconds=60)
+# A child of an earlier run tells nobody how it ends: whose lease has run out is looked for so often.
+LOOK = timedelta(minutes=15)
 
 
 class Leases:
     """Who holds what of one incident."""
 
-    def __init__(self, targets: tuple[Workload, ...], ends: Literal["open", "closed"], record: IncidentRecord) -> None:
+    def __init__(
+        self, targets: tuple[Workload, ...], start_of: Callable[[Workload], ContainStart], record: IncidentRecord
+    ) -> None:
         self._targets = targets
-        self._ends = ends
+        self._start_of = start_of
         self._record = record
-        self._children: dict[str, workflow.ChildWorkflowHandle[Any, TargetStatus]] = {}
         self._watching: list[asyncio.Task[None]] = []
+        self._ended: Counter[str] = Counter()
+        self._asked: dict[str, ReleaseRequest] = {}
+        self._starting = 0
 
     async def hold(self, start: ContainStart) -> None:
         """Have a child contain the target, or take over what stands."""
-        target = start.target
-        child_id = f"{workflow.info().workflow_id}.contain.{target.workload_id}"
-        child: workflow.ChildWorkflowHandle[Any, TargetStatus] = await workflow.start_child_workflow(
-            "ContainTargetWorkflow",
-            start,
-            id=child_id,
-            result_type=TargetStatus,
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-        )
-        self._children[target.workload_id] = child
-        self._watching.append(asyncio.create_task(self._watch(target, child)))
+        self._starting += 1
+        try:
+            child: workflow.ChildWorkflowHandle[Any, TargetStatus] = await workflow.start_child_workflow(
+                "ContainTargetWorkflow",
+                start,
+                id=_holder_of(start.target),
+                result_type=TargetStatus,
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            )
+        finally:
+            self._starting -= 1
+        self._watching.append(asyncio.create_task(self._watch(start.target, child)))
 
     async def _watch(self, target: Workload, child: workflow.ChildWorkflowHandle[Any, TargetStatus]) -> None:
         """Hear how the child ended, also where it could not say so: nobody waits for what nobody holds."""
@@ -59,20 +75,50 @@ class Leases:
             self._record.set_target(last)
 
     async def _outlive(self, target: Workload, problem: str) -> None:
-        """Whoever held the lease was ended: what was applied stands until its dead-man lets go."""
+        """Whoever held the lease was ended: another one holds on to what stands."""
         status = self.status_of(target) or TargetStatus(workload=target, state="planned")
         self._record.note("lease-unheld", f"{target.name}: {problem}.")
-        if status.state not in HELD:
+        if status.state not in RELEASABLE or status.change is None:
             if status.state not in SETTLED:
                 self._record.set_target(status.model_copy(update={"state": "failed", "reason": problem}))
             return
-        self._record.set_target(status.model_copy(update={"reason": problem, "release_problem": problem}))
-        if self._ends == "closed" or status.workload.kind != "host" or status.lease_until is None:
-            return
-        await workflow.sleep(max((status.lease_until - workflow.now()).total_seconds(), 0))
-        reason = f"{problem}; its dead-man has let go"
-        self._record.set_target(status.model_copy(update={"state": "expired", "reason": reason}))
-        self._record.note("target-expired", f"{target.name} is expired: {reason}.")
+        if status.state == "applying":
+            problem = f"{problem}; whether any of it stands can't be told"
+        # What is asked for goes on to the next one; whoever still waits when that one ends, too, has an answer.
+        asked = self._asked.pop(target.workload_id, None)
+        told = {"state": "isolated", "reason": problem, "release_problem": "" if asked else problem}
+        self._record.set_target(status.model_copy(update=told))
+        if asked is None and status.lease_until is None:
+            return  # what may stand of a try is not for another one to complete: it is there to be let go
+        self._ended[target.workload_id] += 1
+        if asked is None and self._ended[target.workload_id] > 1:
+            await workflow.sleep(PAUSE)
+        await self._succeed(target, problem, asked)
+
+    async def _succeed(self, target: Workload, problem: str, release: ReleaseRequest | None = None) -> bool:
+        """Have another child hold what stands, or let it go; False: nobody can, or somebody does already."""
+        status = self.status_of(target)
+        if status is None or status.state not in RELEASABLE:
+            return False
+        start = successor(self._start_of(target), status, problem)
+        if start is None:
+            return False
+        try:
+            await self.hold(start.model_copy(update={"release": release}))
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    async def look_after(self) -> None:
+        """Replace the children of earlier runs that are gone: their leases run out, and nobody tells."""
+        problem = "its lease has no holder: it ran out"
+        while True:
+            await workflow.sleep(LOOK)
+            for status in self._record.snapshot.targets:
+                asked = self._asked.get(status.workload.workload_id)
+                lapsed = status.lease_until is not None and status.lease_until < workflow.now()
+                if status.state in HELD and lapsed and await self._succeed(status.workload, problem, asked):
+                    self._record.note("lease-unheld", f"{status.workload.name}: {problem}.")
 
     async def release(self, request: ReleaseRequest) -> tuple[str, ...]:
         """Have every child let go; once all have answered, returns what could not be released and why."""
@@ -81,8 +127,11 @@ class Leases:
             status = self.status_of(asked.workload)
             if status is not None and status.state in RELEASABLE:
                 self._record.set_target(status.model_copy(update={"release_problem": ""}))
-                await self._ask_for_release(status, request)
+                self._asked[status.workload.workload_id] = request
+                await self._ask_for_release(status.workload, request)
         await workflow.wait_condition(lambda: not any(_unanswered(t) for t in self._asked_for(request)))
+        for answered in self._asked_for(request):
+            self._asked.pop(answered.workload.workload_id, None)
         failed = (t for t in self._asked_for(request) if t.release_problem)
         return tuple(f"{t.workload.name} was not released: {t.release_problem}" for t in failed)
 
@@ -90,15 +139,25 @@ class Leases:
         targets = self._record.snapshot.targets
         return tuple(t for t in targets if request.target_id in (None, t.workload.workload_id))
 
-    async def _ask_for_release(self, status: TargetStatus, request: ReleaseRequest) -> None:
-        try:
-            await self._children[status.workload.workload_id].signal("release", request)
-        except FailureError as error:
-            # Read again: it may have let go while we asked, and what was read before must not overwrite that.
-            now = self.status_of(status.workload)
-            if now is not None and now.state in RELEASABLE:
+    async def _ask_for_release(self, target: Workload, request: ReleaseRequest) -> None:
+        """Ask who holds it; where nobody does any more, a child that does nothing but let go."""
+        problem = ""
+        for _ in range(2):  # who could not be reached may have been succeeded while we asked
+            try:
+                await workflow.get_external_workflow_handle(_holder_of(target)).signal("release", request)
+            except FailureError as error:
                 problem = _no_holder(error)
-                self._record.set_target(now.model_copy(update={"release_problem": problem}))
+            else:
+                return
+            if await self._succeed(target, problem, request):
+                return
+        self._tell(target, problem)
+
+    def _tell(self, target: Workload, problem: str) -> None:
+        # Read again: it may have let go while we asked, and what was read before must not overwrite that.
+        now = self.status_of(target)
+        if now is not None and now.state in RELEASABLE:
+            self._record.set_target(now.model_copy(update={"release_problem": problem}))
 
     @property
     def held(self) -> bool:
@@ -115,10 +174,40 @@ class Leases:
         states = {t.workload.workload_id: t.state for t in self._record.snapshot.targets}
         return all(states.get(target.workload_id) in SETTLED for target in self._targets)
 
+    @property
+    def all_started(self) -> bool:
+        """Whether no child is on its way to being started."""
+        return not self._starting
+
     def status_of(self, target: Workload) -> TargetStatus | None:
         """Where one target stands."""
-        statuses = self._record.snapshot.targets
-        return next((s for s in statuses if s.workload.workload_id == target.workload_id), None)
+        return self._record.target(target.workload_id)
+
+
+def successor(start: ContainStart, status: TargetStatus, problem: str) -> ContainStart | None:
+    """What another child begins with: what stands by the word of the one before. None: too little is known of that."""
+    applied_at = status.applied_at or workflow.now()
+    held_for = (workflow.now() - applied_at).total_seconds()
+    renewals = int(held_for * 3 // start.contain.lease.ttl_seconds)  # its longest time does not begin anew
+    known: dict[str, object] = {"succeeds": True, "renewals": renewals}
+    if isinstance(status.change, PlatformChange):
+        known["contained"] = Contained(change=status.change, applied_at=applied_at, problems=(problem,))
+    elif status.change is not None and status.observation is not None:
+        known["isolated"] = Isolated(
+            observation=status.observation,
+            change=status.change,
+            applied_at=applied_at,
+            read_back=True,
+            detail=problem,
+            lease_until=status.lease_until,
+        )
+    else:
+        return None
+    return start.model_copy(update=known)
+
+
+def _holder_of(target: Workload) -> str:
+    return f"{workflow.info().workflow_id}.contain.{target.workload_id}"
 
 
 def _no_holder(error: FailureError) -> str:

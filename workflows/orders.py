@@ -15,11 +15,16 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
+    from activities.contracts.evidence import Collected
     from activities.contracts.orders import Order, OrderHeader, Testimony
     from segmentation.workloads import Workload
 
 # An agent that is away for longer than this gets a new order with a new expiry, if it is still wanted.
 ORDER_LIFE = timedelta(minutes=5)
+# Bringing evidence to the vault goes on for so long where the vault, or the agent, is away in between; its size decides
+# how long it takes, so what tells a dead agent from a busy one is its heartbeat.
+COLLECTING_LIFE = timedelta(minutes=30)
+BEAT = timedelta(seconds=30)
 RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
 )
@@ -57,7 +62,6 @@ async def give(
     Raises:
         FailureError: it could not or would not, or its answer is no `result`.
     """
-    # Read here and not by the converter: an answer of a taken host must fail its order, not the workflow's task.
     answer: object = await workflow.execute_activity(
         verb,
         order,
@@ -66,6 +70,31 @@ async def give(
         schedule_to_close_timeout=max(patience, timedelta(seconds=seconds)),
         retry_policy=RETRY,
     )
+    return _read(answer, host, verb, result)
+
+
+async def collect_from(host: Workload, verb: str, order: Order, seconds: float) -> Collected:
+    """Have a host collect and hand over, which takes `seconds` and then as long as the bytes need.
+
+    Raises:
+        FailureError: nobody took the order, its time is over, or its answer is none.
+    """
+    life = timedelta(seconds=seconds) + COLLECTING_LIFE
+    answer: object = await workflow.execute_activity(
+        verb,
+        order,
+        task_queue=host.queue,
+        schedule_to_start_timeout=ORDER_LIFE,
+        start_to_close_timeout=life,
+        schedule_to_close_timeout=life,
+        heartbeat_timeout=BEAT,
+        retry_policy=RETRY,
+    )
+    return _read(answer, host, verb, Collected)
+
+
+def _read(answer: object, host: Workload, verb: str, result: type[T]) -> T:
+    """Read here and not by the converter: an answer of a taken host must fail its order, not the workflow's task."""
     try:
         return result.model_validate(answer)
     except ValidationError as error:

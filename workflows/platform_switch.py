@@ -103,7 +103,7 @@ class PlatformSwitch:
         order = self._order(_contained(standing).change).model_copy(update={"overwrite": overwrite})
         gone = await self._ask("release_change", order, LetGo, PATIENCE)
         ours = tuple(drift.words for drift in gone.drift)
-        return LettingGo(gone.restored, gone.was_standing, drift=ours, ours=ours)
+        return LettingGo(gone.restored, gone.was_standing, drift=(*ours, *gone.kept), ours=ours)
 
     async def prove(self, standing: Standing, until: Callable[[], bool]) -> Proof:  # noqa: ARG002 - asked once
         """See `Switch`. Read back: whoever is contained is not asked, and nobody else can tell."""

@@ -1,34 +1,62 @@
 """PostMortemWorkflow: what an incident leaves behind.
 
-Owns the last steps: verify the evidence of the case, render the report.
+Owns the last steps: verify the evidence of the case, seal it, render the report that names the seal, and seal again
+what came since. A case that can't be sealed is reported on all the same, and says so.
 """
 
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.evidence import CaseVerdict, VerifyCase
+    from activities.contracts.evidence import CaseVerdict, SealCase, SealRef, VerifyCase
     from activities.contracts.incident import IncidentSnapshot, RenderReport, Report
+
+from workflows.orders import reason_of
+from workflows.sealing import seal
+
+# As long as a case of some hundred gigabytes takes to be read.
+VERIFY_FOR = timedelta(hours=2)
 
 
 @workflow.defn
 class PostMortemWorkflow:
-    """Verifies and reports."""
+    """Verifies, seals and reports."""
+
+    @workflow.init
+    def __init__(self, snapshot: IncidentSnapshot) -> None:
+        self._incident_id = snapshot.incident_id
+        self._problem = ""
 
     @workflow.run
     async def run(self, snapshot: IncidentSnapshot) -> Report:
-        """Returns where the report is, and what of the evidence did not verify."""
+        """Returns where the report is, what of the evidence did not verify, and why it is not sealed."""
         verdict: CaseVerdict = await workflow.execute_activity(
             "verify_case",
             VerifyCase(incident_id=snapshot.incident_id, actor="workflow", purpose="post-mortem"),
             result_type=CaseVerdict,
-            start_to_close_timeout=timedelta(minutes=5),
+            start_to_close_timeout=VERIFY_FOR,
+            heartbeat_timeout=timedelta(minutes=10),
+            retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
         )
+        sealed = await self._seal("post-mortem")
         report: Report = await workflow.execute_activity(
             "render_report",
-            RenderReport(snapshot=snapshot),
+            RenderReport(snapshot=snapshot, seal=sealed),
             result_type=Report,
             start_to_close_timeout=timedelta(minutes=1),
         )
-        return report.model_copy(update={"evidence_failure": verdict.first_failure})
+        if sealed is not None:
+            await self._seal("the report")
+        return report.model_copy(update={"evidence_failure": verdict.first_failure, "seal_problem": self._problem})
+
+    async def _seal(self, purpose: str) -> SealRef | None:
+        try:
+            ref, _ = await seal(SealCase(incident_id=self._incident_id, actor="workflow", purpose=purpose))
+        except FailureError as error:
+            self._problem = reason_of(error)
+            return None
+        self._problem = self._problem or ref.problem
+        return ref

@@ -4,7 +4,7 @@ Owns how the workflow's state becomes the projection that people see. Holds no d
 `workflows.incident`. Events are written in batches, never on the fast path.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         GateStatus,
         IncidentEvent,
         IncidentSnapshot,
+        IncidentSoFar,
         IncidentStart,
         RecordIncident,
         Stage,
@@ -30,24 +31,14 @@ class IncidentRecord:
     """Collects what happened and brings it to the ledger."""
 
     def __init__(self, start: IncidentStart) -> None:
-        first, now = start.alerts.first, workflow.now()
-        self.snapshot = IncidentSnapshot(
-            incident_id=start.incident_id,
-            correlation_key=start.correlation_key,
-            title=first.alert.rule.name,
-            stage="detect",
-            severity=first.alert.event.severity,
-            playbook=start.playbook.name if start.playbook else None,
-            alerts=len(start.alerts.ids),
-            first_alert=first,
-            names={host.workload_id: host.name for host in (*start.targets, *start.witnesses)},
-            opened_at=now,
-            updated_at=now,
-        )
-        self._events: list[IncidentEvent] = []
-        self._written = 0
-        self._dirty = False
-        self._finished = False
+        so_far = start.so_far
+        self.snapshot = so_far.snapshot if so_far else _opened(start)
+        self._written = so_far.written if so_far else 0
+        self._events: list[IncidentEvent] = list(so_far.events) if so_far else []
+        # Ends of leases as the ledger shows them.
+        self._shown: dict[str, datetime | None] = {}
+        self._dirty = so_far is not None
+        self._finished = self._handed_over = False
         self._writing = False
 
     def note(self, kind: str, summary: str, actor: str = "workflow", **details: Detail) -> None:
@@ -64,13 +55,35 @@ class IncidentRecord:
 
     def update(self, **changes: object) -> None:
         """Change fields of the snapshot."""
-        self.snapshot = self.snapshot.model_copy(update={**changes, "updated_at": workflow.now()})
+        self._replace(**changes)
         self._dirty = True
+
+    def _replace(self, **changes: object) -> None:
+        self.snapshot = self.snapshot.model_copy(update={**changes, "updated_at": workflow.now()})
+
+    def target(self, target_id: str) -> TargetStatus | None:
+        """Where one target stands."""
+        return next((t for t in self.snapshot.targets if t.workload.workload_id == target_id), None)
 
     def set_target(self, status: TargetStatus) -> None:
         """Replace the status of one target."""
-        others = [t for t in self.snapshot.targets if t.workload.workload_id != status.workload.workload_id]
-        self.update(targets=(*others, status))
+        self.update(targets=self._with(status))
+
+    def _with(self, status: TargetStatus) -> tuple[TargetStatus, ...]:
+        others = (t for t in self.snapshot.targets if t.workload.workload_id != status.workload.workload_id)
+        return (*others, status)
+
+    def renew(self, status: TargetStatus) -> None:
+        """Replace the end of a lease, and nothing else of a target.
+
+        The ledger need not hear of each: the end that it shows is never later than the true one. It hears before that
+        one has passed, and then of all targets at once.
+        """
+        self._replace(targets=self._with(status))
+        shown, until = self._shown.get(status.workload.workload_id), status.lease_until
+        # Leases are renewed three times in their length: the next one comes before half of it is over.
+        if shown is None or until is None or shown - workflow.now() < (until - workflow.now()) / 2:
+            self._dirty = True
 
     def set_gate(self, status: GateStatus) -> None:
         """Replace the status of one gate."""
@@ -106,7 +119,8 @@ class IncidentRecord:
         """Write whatever is new until `finish`; one write at a time, so that the ledger sees an order."""
         while True:
             await workflow.wait_condition(lambda: self._dirty or self._finished)
-            if not self._dirty:
+            # What is still to be written when the run ends belongs to the next one: twice, one of them would be lost.
+            if not self._dirty or self._handed_over:
                 return
             await self._write()
 
@@ -115,6 +129,22 @@ class IncidentRecord:
         """Whether the ledger holds everything noted so far."""
         return not self._dirty and not self._writing
 
+    @property
+    def writing(self) -> bool:
+        """Whether a write is under way; what comes of it only this run can hear."""
+        return self._writing
+
+    def hand_over(self, counted_to: int, *, repaired: bool) -> IncidentSoFar:
+        """What the next run goes on from, and still has to write; this one writes no more."""
+        self._handed_over = True
+        return IncidentSoFar(
+            snapshot=self.snapshot,
+            written=self._written,
+            events=tuple(self._events),
+            counted_to=counted_to,
+            repaired=repaired,
+        )
+
     def finish(self) -> None:
         """Let `keep_writing` return once everything is written."""
         self._finished = True
@@ -122,6 +152,7 @@ class IncidentRecord:
     async def _write(self) -> None:
         events, self._events, self._dirty, self._writing = tuple(self._events), [], False, True
         self._written += 1
+        self._shown = {t.workload.workload_id: t.lease_until for t in self.snapshot.targets}
         record = RecordIncident(sequence=self._written, snapshot=self.snapshot, events=events)
         while not await self._brought(record):
             await workflow.sleep(RETRY_INTERVAL)
@@ -140,3 +171,20 @@ class IncidentRecord:
             workflow.logger.exception("the ledger refuses write %d", record.sequence)
             return False
         return True
+
+
+def _opened(start: IncidentStart) -> IncidentSnapshot:
+    first, now = start.alerts.first, workflow.now()
+    return IncidentSnapshot(
+        incident_id=start.incident_id,
+        correlation_key=start.correlation_key,
+        title=first.alert.rule.name,
+        stage="detect",
+        severity=first.alert.event.severity,
+        playbook=start.playbook.name if start.playbook else None,
+        alerts=len(start.alerts.ids),
+        first_alert=first,
+        names={host.workload_id: host.name for host in (*start.targets, *start.witnesses)},
+        opened_at=now,
+        updated_at=now,
+    )

@@ -7,12 +7,12 @@ Pure shapes after the manifest of ISO/IEC 27037 practice; collecting is in `acti
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, IPvAnyAddress, StringConstraints
 
 from activities.contracts.orders import Order, Testimony
-from playbooks.forensics import AwsCollector, Collector, KubernetesCollector, RetentionSpec, Tlp
+from playbooks.forensics import Collector, RetentionSpec, Tlp
 from playbooks.gates import PlanHash
-from segmentation.workloads import Frozen, Name, Workload
+from segmentation.workloads import Frozen, Name
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Short enough that ids of custody events and file names can be made from it.
@@ -28,6 +28,10 @@ LockMode = Literal["write-once", "governance", "compliance"]
 
 def _is_empty(value: object) -> bool:
     return not value
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Outcome(Frozen):
@@ -161,6 +165,9 @@ class Manifest(Frozen):
     workflow: WorkflowRef
     derived_from: tuple[Name, ...] = ()
     tlp: Tlp = "AMBER"
+    retention: RetentionSpec | None = Field(
+        default=None, exclude_if=_is_none, description="What the playbook asked for; a seal makes it stricter."
+    )
 
 
 class CustodyEvent(Frozen):
@@ -197,17 +204,10 @@ class CollectVolatileOrder(Order):
     budget_seconds: int
     files: tuple[str, ...] = Field(default=(), description="Absolute paths, for the collector `files`.")
     memory_max_mib: int = Field(default=256, ge=1, description="Bound for each process, for `memory`.")
-
-
-class CollectPlatformOrder(Frozen):
-    """collect_from_platform: what a cluster or an account knows of a target, each as one item."""
-
-    incident_id: Name
-    target: Workload
-    kubernetes: tuple[KubernetesCollector, ...] = ()
-    aws: tuple[AwsCollector, ...] = ()
-    since: datetime = Field(description="Beginning of the time of interest: events, logs, trails.")
-    budget_seconds: int
+    accused: tuple[IPvAnyAddress, ...] = Field(
+        default=(), description="Whose processes `memory` is of; empty: anybody."
+    )
+    accused_ports: tuple[int, ...] = ()
 
 
 class Collected(Testimony):
@@ -254,6 +254,7 @@ class SealRef(Frozen):
     sealed_at: datetime
     timestamp: Literal["none", "pending", "held"] = Field(description="RFC 3161 token over the envelope's digest.")
     timestamp_at: datetime | None = None
+    problem: str = Field(default="", description="Why the vault does not keep the items as sealed evidence is kept.")
 
 
 class SealCase(Frozen):
@@ -282,4 +283,7 @@ class CaseVerdict(Frozen):
     unsealed: int = Field(default=0, description="Links of both chains that came after the last seal.")
     unregistered: tuple[str, ...] = Field(
         default=(), description="Artefacts that no manifest names: handed over, but never registered."
+    )
+    warnings: tuple[str, ...] = Field(
+        default=(), description="What holds only on a condition, such as a key that came with the case."
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from activities.contracts.evidence import CollectedItem
+from activities.contracts.evidence import CollectedItem, SealRef
 from activities.contracts.host import ProcessRef
 from playbooks.alerts import ReceivedAlert
 from playbooks.change import PlatformChange
@@ -41,32 +41,6 @@ class AlertBatch(Frozen):
     last_received_at: datetime
 
 
-class IncidentStart(Frozen):
-    """Input of IncidentWorkflow: everything the first order needs, so that no activity runs before it."""
-
-    incident_id: Name
-    correlation_key: str
-    alerts: AlertBatch
-    playbook: Playbook | None = Field(default=None, description="None: no playbook answers; people triage.")
-    targets: tuple[Workload, ...] = Field(default=(), description="Empty: the alert names no workload we know.")
-    witnesses: tuple[Workload, ...] = ()
-    lifeline: tuple[LifelineEndpoint, ...] = ()
-    log_group: int | None = None
-    siem_configured: bool = False
-    rehearsal: bool = Field(default=False, description="Ends before its first order: a worker warming up.")
-    # Left out where they say nothing, so that what was recorded before there were safeguards still reads the same.
-    safeguards: Safeguards = Field(
-        default=Safeguards(),
-        exclude_if=lambda safeguards: safeguards == Safeguards(),
-        description="The site's: a platform's target shows its labels only when it is observed.",
-    )
-    restraints: dict[Name, str] = Field(
-        default_factory=dict,
-        exclude_if=lambda restraints: not restraints,
-        description="By target id, why people decide on it whatever the playbook says.",
-    )
-
-
 class IncidentEvent(Frozen):
     """One line of the timeline and of the hash-chained ledger."""
 
@@ -92,6 +66,14 @@ class TargetStatus(Frozen):
     restored: bool | None = None
     reason: str = ""
     release_problem: str = Field(default="", description="Why it could not be released when it was asked for.")
+
+
+class LeaseRenewed(Frozen):
+    """The signal `lease_renewed`: all that a renewal changes of a target, without the plan that goes with it."""
+
+    target_id: Name
+    lease_until: datetime | None
+    reason: str = ""
 
 
 class GateStatus(Frozen):
@@ -126,6 +108,45 @@ class IncidentSnapshot(Frozen):
     remediation: str = ""
     report_uri: str = ""
     names: dict[Name, str] = Field(default_factory=dict, description="Names of the hosts that ids here stand for.")
+
+
+class IncidentSoFar(Frozen):
+    """What an incident hands to its next run: all that is known, at a moment at which it did nothing but wait."""
+
+    snapshot: IncidentSnapshot
+    written: int = Field(ge=0, description="Number of the last write to the ledger.")
+    events: tuple[IncidentEvent, ...] = Field(default=(), description="Those that are not written yet.")
+    counted_to: int = Field(description="Place in the outbox up to which alerts are counted.")
+    repaired: bool = Field(default=False, description="The playbook may yet release what was repaired.")
+
+
+class IncidentStart(Frozen):
+    """Input of IncidentWorkflow: everything the first order needs, so that no activity runs before it."""
+
+    incident_id: Name
+    correlation_key: str
+    alerts: AlertBatch
+    playbook: Playbook | None = Field(default=None, description="None: no playbook answers; people triage.")
+    targets: tuple[Workload, ...] = Field(default=(), description="Empty: the alert names no workload we know.")
+    witnesses: tuple[Workload, ...] = ()
+    lifeline: tuple[LifelineEndpoint, ...] = ()
+    log_group: int | None = None
+    siem_configured: bool = False
+    rehearsal: bool = Field(default=False, description="Ends before its first order: a worker warming up.")
+    # Left out where they say nothing, so that what was recorded before there were safeguards still reads the same.
+    safeguards: Safeguards = Field(
+        default=Safeguards(),
+        exclude_if=lambda safeguards: safeguards == Safeguards(),
+        description="The site's: a platform's target shows its labels only when it is observed.",
+    )
+    restraints: dict[Name, str] = Field(
+        default_factory=dict,
+        exclude_if=lambda restraints: not restraints,
+        description="By target id, why people decide on it whatever the playbook says.",
+    )
+    so_far: IncidentSoFar | None = Field(
+        default=None, exclude_if=_is_none, description="Carried over when the workflow continues as new."
+    )
 
 
 class RecordIncident(Frozen):
@@ -203,6 +224,7 @@ class RenderReport(Frozen):
     """render_report: one self-contained HTML file from the snapshot and the timeline."""
 
     snapshot: IncidentSnapshot
+    seal: SealRef | None = Field(default=None, exclude_if=_is_none, description="The seal that the report names.")
 
 
 class Report(Frozen):
@@ -212,3 +234,4 @@ class Report(Frozen):
     sha256: str
     path: str
     evidence_failure: str = Field(default="", description="What of the case's evidence did not verify first.")
+    seal_problem: str = Field(default="", description="Why the case is not sealed, or not kept as sealed cases are.")

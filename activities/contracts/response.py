@@ -7,7 +7,7 @@ from pydantic import Field, IPvAnyAddress
 
 from activities.contracts.evidence import CollectedItem
 from activities.contracts.host import Isolated, ProcessRef
-from activities.contracts.incident import TargetStatus
+from activities.contracts.incident import ReleaseRequest, TargetStatus
 from activities.contracts.killswitch import Contained, PlatformObservation
 from playbooks.change import PlatformChange
 from playbooks.forensics import ForensicsSpec
@@ -21,6 +21,10 @@ from segmentation.workloads import Frozen, Name, Workload
 
 def _is_none(value: object) -> bool:
     return value is None
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 def _is_false(value: object) -> bool:
@@ -40,6 +44,8 @@ class ContainStart(Frozen):
     With `isolated` (a host) or `contained` (a platform's target) the incident has applied the change on its fast path,
     and the child takes the lease over. With `planned` it has tried, and the child goes on trying with that plan.
     Otherwise the child observes, plans, asks the gate (if there is one) and applies.
+
+    A successor of a child that was ended gets what that one had applied, and `succeeds`.
     """
 
     incident_id: Name
@@ -58,6 +64,10 @@ class ContainStart(Frozen):
     approved: bool = Field(default=False, exclude_if=_is_false, description="People have approved `planned` already.")
     renewals: int = Field(default=0, description="Carried over when the workflow continues as new.")
     status: TargetStatus | None = Field(default=None, description="Carried over with them.")
+    succeeds: bool = Field(default=False, exclude_if=_is_false, description="Its lease is renewed at once.")
+    release: ReleaseRequest | None = Field(
+        default=None, exclude_if=_is_none, description="Asked for already: nothing is renewed or proven any more."
+    )
 
 
 class CollectStart(Frozen):
@@ -70,6 +80,12 @@ class CollectStart(Frozen):
     accused_ports: tuple[int, ...] = ()
     containment_state: str
     plan_hash: PlanHash | None = None
+    decision_ids: tuple[str, ...] = Field(
+        default=(), exclude_if=_is_empty, description="Approvals that the containment rests on, as `GATE/ACTOR`."
+    )
+    agents: tuple[Workload, ...] = Field(
+        default=(), exclude_if=_is_empty, description="Hosts with an agent: a Kubernetes target's node may be one."
+    )
 
 
 class CollectResult(Frozen):

@@ -27,7 +27,7 @@ from tests.workflows.servers import development_server
 
 FOLDER = Path(__file__).parent / "golden"
 IDENTITY = "recorder"
-SUFFIXES = ("", ".contain.web", ".remediate.web", ".ping", ".detect", ".plan")
+SUFFIXES = ("", ".contain.web", ".remediate.web", ".ping", ".detect", ".plan", ".seal", ".timestamp.1")
 # These go the same way in every incident that went well: twice is enough of them.
 SELDOM = (".collect.web", ".learn")
 SELDOM_IN = (contained_at_once, agent_away)

@@ -25,6 +25,7 @@ from activities.contracts.incident import (
     ReleaseRequest,
     TargetStatus,
 )
+from activities.contracts.platform_evidence import evidence_queue
 from activities.killswitch.verbs import PlatformKillswitch
 from activities.orders.codec import agent_converter, control_converter
 from activities.orders.interceptor import ErrorTranslation, OrderGuard
@@ -81,9 +82,12 @@ class Case:
 
     async def end_workflows(self) -> None:
         """End what is open: a lease would go on being renewed while other tests run."""
-        async for execution in self.client.list_workflows(f'TaskQueue = "{self.queue}" AND CloseTime is null'):
-            with contextlib.suppress(RPCError):  # it may have ended meanwhile
-                await self.client.get_workflow_handle(execution.id).terminate("the test is over")
+        mine = f'TaskQueue = "{self.queue}" AND CloseTime is null'
+        # Whoever would send another one after its child goes first.
+        for kind in ("= 'IncidentWorkflow'", "!= 'IncidentWorkflow'"):
+            async for execution in self.client.list_workflows(f"{mine} AND WorkflowType {kind}"):
+                with contextlib.suppress(RPCError):  # it may have ended meanwhile
+                    await self.client.get_workflow_handle(execution.id).terminate("the test is over")
 
     async def work(self, *interceptors: Interceptor, runner: SandboxedWorkflowRunner | None = None) -> Worker:
         """Start the control worker."""
@@ -120,18 +124,27 @@ class Case:
             agents.append(await self._closing.enter_async_context(agent))
         return agents
 
-    async def serve(self, cluster: FakeCluster) -> None:
+    async def serve(self, cluster: FakeCluster, verbs: type[PlatformKillswitch] = PlatformKillswitch) -> None:
         """Start the worker of a platform."""
         executor = self._closing.enter_context(ThreadPoolExecutor(8))
         worker = Worker(
             self.client,
             task_queue=cluster.pod("any").queue,
-            activities=PlatformKillswitch(cluster.open).activities,
+            activities=verbs(cluster.open).activities,
             activity_executor=executor,
             interceptors=[ErrorTranslation()],
             build_id=BUILD_ID,
         )
         await self._closing.enter_async_context(worker)
+        collector = Worker(
+            self.client,
+            task_queue=evidence_queue(cluster.pod("any")),
+            activities=[cluster.collect_from_platform],
+            activity_executor=executor,
+            interceptors=[ErrorTranslation()],
+            build_id=BUILD_ID,
+        )
+        await self._closing.enter_async_context(collector)
 
     async def play(self, *names: str, **changes: Any) -> Handle:
         """Start worker and agents (all unless named), then the incident."""

@@ -7,11 +7,20 @@ in which order.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from temporalio import activity
 
-from activities.contracts.evidence import CaseVerdict, Registered, RegisterEvidence, VerifyCase
+from activities.contracts.evidence import (
+    CaseVerdict,
+    Registered,
+    RegisterEvidence,
+    SealCase,
+    SealRef,
+    TimestampSeal,
+    VerifyCase,
+)
 from activities.contracts.incident import (
     CorroborateAlert,
     Corroboration,
@@ -25,6 +34,8 @@ from activities.contracts.incident import (
 )
 from activities.contracts.siem import DetectionsRun, RunDetections
 
+SEALED_AT = datetime(2031, 5, 1, 12, 30, tzinfo=UTC)
+
 
 class Desk:
     """Everything that was asked of the control activities for one incident, in order."""
@@ -33,10 +44,12 @@ class Desk:
         self.calls: list[str] = []
         self.records: list[RecordIncident] = []
         self.registered: list[RegisterEvidence] = []
+        self.sealed: list[SealCase] = []
         self.reported: list[RenderReport] = []
         self.stop = StopState()
         self.siem: bool | Exception | None = True
         self.troubles: dict[str, Exception] = {}
+        self.has_authority = False
         self.changed = asyncio.Condition()
 
     @property
@@ -83,6 +96,8 @@ class FakeControl:
             self.record_incident,
             self.register_evidence,
             self.verify_case,
+            self.seal_case,
+            self.timestamp_seal,
             self.render_report,
             self.corroborate_alert,
             self.read_stop,
@@ -106,6 +121,21 @@ class FakeControl:
     async def verify_case(self, verify: VerifyCase) -> CaseVerdict:
         items = sum(len(r.items) for r in self._called(verify.incident_id).registered)
         return CaseVerdict(items=items, verified=items, ok=True)
+
+    @activity.defn
+    async def seal_case(self, seal: SealCase) -> SealRef:
+        desk = self._called(seal.incident_id)
+        desk.sealed.append(seal)
+        timestamp: Literal["none", "pending"] = "pending" if desk.has_authority else "none"
+        return SealRef(number=1, manifests=1, custody=2, keyid="0" * 64, sealed_at=SEALED_AT, timestamp=timestamp)
+
+    @activity.defn
+    async def timestamp_seal(self, stamp: TimestampSeal) -> SealRef:
+        self._called(stamp.incident_id)
+        sealed = SealRef(
+            number=stamp.number, manifests=1, custody=2, keyid="0" * 64, sealed_at=SEALED_AT, timestamp="held"
+        )
+        return sealed.model_copy(update={"timestamp_at": SEALED_AT})
 
     @activity.defn
     async def render_report(self, render: RenderReport) -> Report:

@@ -7,10 +7,13 @@ import threading
 from collections import Counter
 
 from pydantic import JsonValue
+from temporalio import activity
 
+from activities.contracts.evidence import Acquisition, CollectedItem, Outcome, Source
 from activities.contracts.killswitch import PlatformObservation
+from activities.contracts.platform_evidence import CollectPlatformOrder, PlatformCollected, PodsOfNode
 from activities.killswitch.platform import Moment
-from playbooks.change import Setting
+from playbooks.change import LET_GO, Setting
 from playbooks.kubernetes.observation import ClusterFacts, KubernetesObservation, PodSeen
 from playbooks.platform_intent import PlatformIntent
 from segmentation.errors import FirebreakError
@@ -31,6 +34,8 @@ class FakeCluster:
         # By the beginning of a resource: what becomes of a write to it.
         self.refuses: dict[str, FirebreakError] = {}
         self.writes = 0
+        self.ordered: list[CollectPlatformOrder] = []
+        self.nodes: tuple[PodsOfNode, ...] = ()
         self.calls: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -71,8 +76,10 @@ class FakeCluster:
         return self.values.get(setting.place, setting.before)
 
     def write(self, setting: Setting, value: JsonValue, moment: Moment) -> None:
-        """Keep it."""
+        """Keep it; what is shared is held by nobody else here, so that there is nothing to let go beside its value."""
         self._called("write")
+        if setting.shared and (value == LET_GO or value == self.values.get(setting.place, setting.before)):
+            return
         for beginning, error in self.refuses.items():
             if setting.resource.startswith(beginning):
                 raise error
@@ -85,8 +92,31 @@ class FakeCluster:
         self._called("refusal")
         return ""
 
+    @activity.defn(name="collect_from_platform")
+    def collect_from_platform(self, order: CollectPlatformOrder) -> PlatformCollected:
+        """One item for each collector, and the nodes on which its pods run."""
+        self.ordered.append(order)
+        self._called("collect")
+        return PlatformCollected(
+            items=tuple(_item(order, name) for name in order.kubernetes),
+            nodes=self.nodes if "node-capture" in order.kubernetes else (),
+        )
+
     def _called(self, verb: str) -> None:
         with self._lock:
             self.calls[verb] += 1
         if verb in self.troubles:
             raise self.troubles[verb]
+
+
+def _item(order: CollectPlatformOrder, collector: str) -> CollectedItem:
+    return CollectedItem(
+        evidence_id=f"worker-tests.{order.target.name}.{collector}",
+        kind="kubernetes",
+        name=f"{collector}.json",
+        media_type="application/json",
+        outcome=Outcome(state="empty"),
+        source=Source(kind="kubernetes", resource_id=order.target.workload_id, host=order.target.name),
+        acquisition=Acquisition(tool="tests", started=order.since, ended=order.since),
+        volatility_rank=3,
+    )

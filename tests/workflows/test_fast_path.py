@@ -75,6 +75,7 @@ def test_orders_are_sent_to_hosts_and_the_rest_to_the_control_queue(story: Story
             "corroborate_alert",
             "register_evidence",
             "verify_case",
+            "seal_case",
             "render_report",
         },
     }

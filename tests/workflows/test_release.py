@@ -1,5 +1,7 @@
 """Letting go: what stood before comes back, and nothing is let go that is not held."""
 
+import asyncio
+
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -8,6 +10,7 @@ from segmentation.errors import FirebreakError
 from tests.workflows.case import Case
 from tests.workflows.cast import GATE, INTRUDER, playbook
 from tests.workflows.story import Story
+from tests.workflows.waiting import eventually
 
 
 def test_a_release_restores_what_stood_before_and_closes_the_incident(story: Story) -> None:
@@ -74,14 +77,27 @@ async def test_a_host_that_can_not_let_go_is_still_held_and_may_be_asked_again(c
     assert not case.web.isolated
 
 
-async def test_a_lease_whose_holder_was_ended_is_told_to_whoever_asks_for_its_release(case: Case) -> None:
+async def test_a_release_reaches_a_lease_whose_holder_was_ended_a_moment_ago(case: Case) -> None:
     await case.play()
     await case.target("isolated", proven=True)
     await case.handle(".contain.web").terminate("by mistake")
 
-    with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await case.release()
+    answer = await case.release()
 
-    assert isinstance(caught.value.cause, ApplicationError)
-    assert caught.value.cause.message.startswith("web was not released: its lease has no holder")
-    assert (await case.snapshot()).status == "open"
+    assert (answer.targets[0].state, answer.targets[0].restored) == ("released", True)
+    assert not case.web.isolated
+
+
+async def test_a_release_that_was_asked_of_a_holder_which_is_then_ended_is_carried_out_by_the_next(case: Case) -> None:
+    door = case.web.hold_back("release_host")
+    await case.play()
+    await case.target("isolated", proven=True)
+    asked = asyncio.create_task(case.release())
+    await eventually(lambda: case.web.carried_out["release_host"] == 1)
+
+    await case.handle(".contain.web").terminate("by mistake")
+    await eventually(lambda: case.web.carried_out["release_host"] == 2)
+    door.set()
+
+    assert (await asked).targets[0].state == "released"
+    assert case.web.carried_out["renew_lease"] == 0

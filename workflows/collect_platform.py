@@ -1,0 +1,150 @@
+"""Evidence of a target on a platform: what its cluster or account knows, and what its nodes' agents can capture.
+
+Owns which worker and which agents are asked, and for how long. The platform's own worker collects; packets of a pod are
+on its node's wire, so where that node has an agent, it is asked as a host is.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.contracts.evidence import (
+        Acquisition,
+        CaptureOrder,
+        CollectedItem,
+        FreezeOrder,
+        Outcome,
+        Source,
+    )
+    from activities.contracts.orders import Order
+    from activities.contracts.platform_evidence import (
+        CollectPlatformOrder,
+        PlatformCollected,
+        PodsOfNode,
+        evidence_queue,
+    )
+    from activities.contracts.response import CollectStart
+    from segmentation.workloads import Workload
+
+from workflows.gathered import Gathered
+from workflows.orders import BEAT, COLLECTING_LIFE, ORDER_LIFE, RETRY, Orders, collect_from, reason_of
+
+# Before it was found out, an intruder was there: events, logs and trails are asked for from so far back.
+LOOK_BACK = timedelta(hours=24)
+# A namespace may be on every node of a cluster.
+MOST_NODES = 5
+# By these labels an agent's host says which node it is, where that is not its name.
+NODE_LABELS = ("node", "kubernetes.io-hostname")
+
+
+class PlatformCollection:
+    """One target of one incident."""
+
+    def __init__(self, start: CollectStart, orders: Orders, gathered: Gathered) -> None:
+        self._start, self._orders, self._gathered = start, orders, gathered
+        self._since = workflow.now() - LOOK_BACK
+
+    async def run(self) -> None:
+        """The nodes are found first and captured while the rest is collected: packets are gone in a moment."""
+        spec, target = self._start.forensics, self._start.target
+        if target.kubernetes is None:
+            await self._collect(self._order(aws=spec.aws))
+            return
+        rest = tuple(name for name in spec.kubernetes if name != "node-capture")
+        tasks: list[Coroutine[Any, Any, object]] = []
+        if rest:
+            tasks.append(self._collect(self._order(kubernetes=rest)))
+        if "node-capture" in spec.kubernetes:
+            tasks.append(self._nodes())
+        await asyncio.gather(*tasks)
+
+    def _order(self, **collectors: object) -> CollectPlatformOrder:
+        plain = CollectPlatformOrder(
+            incident_id=self._start.incident_id,
+            target=self._start.target,
+            since=self._since,
+            budget_seconds=self._start.forensics.budget_seconds,
+        )
+        return plain.model_copy(update=collectors)
+
+    async def _collect(self, order: CollectPlatformOrder) -> tuple[PodsOfNode, ...]:
+        target, budget = self._start.target, timedelta(seconds=order.budget_seconds)
+        try:
+            collected: PlatformCollected = await workflow.execute_activity(
+                "collect_from_platform",
+                order,
+                task_queue=evidence_queue(target),
+                result_type=PlatformCollected,
+                schedule_to_start_timeout=ORDER_LIFE,
+                start_to_close_timeout=budget + COLLECTING_LIFE,
+                schedule_to_close_timeout=budget + COLLECTING_LIFE,
+                heartbeat_timeout=BEAT,
+                retry_policy=RETRY,
+            )
+            # What comes back is sealed with the control plane's own secret, which only its workers have.
+            await self._gathered.register(collected.items, f"worker:{target.queue}", attested=True)
+        except FailureError as error:
+            self._gathered.problems.append(f"collect_from_platform: {reason_of(error)}")
+            return ()
+        return collected.nodes
+
+    async def _nodes(self) -> None:
+        nodes = await self._collect(self._order(kubernetes=("node-capture",)))
+        for node in nodes[MOST_NODES:]:
+            await self._missing(node, f"the capture is bounded to {MOST_NODES} nodes")
+        await asyncio.gather(*(self._node(node) for node in nodes[:MOST_NODES]))
+
+    async def _node(self, node: PodsOfNode) -> None:
+        agents = [agent for agent in self._start.agents if _is_node(agent, node.node)]
+        if not agents:
+            why = "no host with an agent is called so, or labelled node=<its name>"
+            await self._missing(node, why)
+            return
+        seconds = self._start.forensics.capture_seconds
+        life = timedelta(seconds=seconds) + COLLECTING_LIFE
+        freeze = FreezeOrder(header=self._orders.header(agents[0], life=life), capture_seconds=seconds)
+        await self._ask_agent(agents[0], "freeze_recorder", freeze, 0)
+        capture = CaptureOrder(header=self._orders.header(agents[0], life=life), capture_seconds=seconds)
+        await self._ask_agent(agents[0], "finish_capture", capture, seconds)
+
+    async def _ask_agent(self, agent: Workload, verb: str, order: Order, seconds: float) -> None:
+        try:
+            collected = await collect_from(agent, verb, order, seconds)
+            attested = collected.attested_by == agent.workload_id
+            await self._gathered.register(collected.items, f"agent:{agent.name}", attested=attested)
+        except FailureError as error:
+            self._gathered.problems.append(f"{verb} on node {agent.name}: {reason_of(error)}")
+
+    async def _missing(self, node: PodsOfNode, why: str) -> None:
+        """Absence is evidence too."""
+        target, now = self._start.target, workflow.now()
+        mark = hashlib.sha256(f"{target.workload_id} {node.node}".encode()).hexdigest()[:12]
+        addresses = ", ".join(map(str, node.addresses)) or "none known"
+        reason = f"packets of {', '.join(node.pods) or node.node} ({addresses}) on node {node.node}: {why}"
+        item = CollectedItem(
+            evidence_id=f"{target.name[:40].rstrip('._-')}.node-packets-{mark}",
+            kind="packets",
+            name="packets.pcapng",
+            media_type="application/x-pcapng",
+            outcome=Outcome(state="missing", reason=reason[:500]),
+            source=Source(
+                kind="kubernetes",
+                resource_id=target.workload_id,
+                host=target.name,
+                provider=target.kubernetes.cluster if target.kubernetes else "",
+                reference=f"node/{node.node}",
+            ),
+            acquisition=Acquisition(tool="firebreak", started=now, ended=now),
+            volatility_rank=1,
+        )
+        await self._gathered.register((item,), "workflow", attested=True)
+
+
+def _is_node(agent: Workload, node: str) -> bool:
+    return agent.name == node or any(agent.labels.get(label) == node for label in NODE_LABELS)
