@@ -1,7 +1,8 @@
-"""What proves which host uploads what: three headers, and a signature over them.
+"""What proves which host uploads what: four headers, one of them a signature over what the others say.
 
-Owns the bytes that are signed, by the agent that uploads (`activities.host.upload`) and by the API that
-receives. Never opens a connection.
+A request carries the digest of its body or, as a part of something larger, that of everything up to the part's end: so
+the last part's is the digest of the whole. Owns the bytes that are signed, by the agent that uploads
+(`activities.host.upload`) and by the API that receives. Never opens a connection.
 
     message = upload_message("PUT", "/v1/vault/inc-1/web.ring-01?name=ring-01.pcapng", "1795338613", digest)
 """
@@ -21,12 +22,17 @@ HOST_HEADER = "Firebreak-Host"
 TIMESTAMP_HEADER = "Firebreak-Timestamp"
 SIGNATURE_HEADER = "Firebreak-Signature"
 DIGEST_HEADER = "Content-Digest"
+RUNNING_DIGEST_HEADER = "Firebreak-Running-Digest"
+OFFSET_HEADER = "Upload-Offset"
 TOLERANCE_SECONDS = 300
 _DIGEST = re.compile(r"^sha-256=:([A-Za-z0-9+/]{43}=):$")
 
 
 class UploadClaim(Frozen):
-    """What an upload says of itself, proven to come from the host it names."""
+    """What an upload says of itself, proven to come from the host it names.
+
+    `sha256` is of the body, or with a running digest of everything up to its end.
+    """
 
     host_id: Name
     sha256: str
@@ -51,7 +57,8 @@ def check_upload(
         UploadRefused: unknown host, stale, without digest, or not signed by that host.
     """
     said = {name.lower(): value for name, value in headers.items()}
-    timestamp, digest = said.get(TIMESTAMP_HEADER.lower(), ""), said.get(DIGEST_HEADER.lower(), "")
+    timestamp = said.get(TIMESTAMP_HEADER.lower(), "")
+    digest = said.get(RUNNING_DIGEST_HEADER.lower()) or said.get(DIGEST_HEADER.lower(), "")
     found = _DIGEST.fullmatch(digest)
     if found is None:
         raise UploadRefused("The upload has no sha-256 Content-Digest.", hint="RFC 9530: sha-256=:BASE64:")

@@ -1,4 +1,4 @@
-"""From a file on this host to an item of evidence: facts, digest, upload.
+"""From a file on this host to an item of evidence: facts, upload, and the digest that comes of it.
 
 Owns the ids of items, the facts that every item of a host shares, and the rule that an item never fails its
 neighbours: whatever goes wrong with one becomes its outcome. Never collects.
@@ -12,21 +12,30 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Self
+
+from temporalio import activity
 
 from activities.contracts.evidence import Acquisition, CollectedItem, EvidenceKind, Outcome, Source, Storage
 from activities.evidence.vault.layout import host_prefix
 from activities.host.interfaces import read_interfaces
+from activities.host.namespaces import Link
 from activities.host.observe import own_netns
-from activities.host.upload import Uploader, UploadFailed
+from activities.host.upload import Uploader
+from activities.host.upload_errors import UploadFailed
+from playbooks.host_isolation import Interface
 from segmentation.workloads import Frozen, Name
 
 PACKETS_MEDIA_TYPE = "application/x-pcapng"
 EVENTS_MEDIA_TYPE = "application/x-ndjson"
+PCAP_MEDIA_TYPE = "application/vnd.tcpdump.pcap"
 JSON_MEDIA_TYPE = "application/json"
+OURSELVES = "firebreak"
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
 
 
@@ -44,14 +53,14 @@ class HostFacts(Frozen):
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return cls(host_id=host_id, host=host, boot_id=boot_id, netns_inode=own_netns())
 
-    def source(self, interfaces: tuple[str, ...] = ()) -> Source:
-        """The source of an item that was taken from these interfaces."""
-        found = [i for i in read_interfaces() if i.name in interfaces]
+    def source(self, interfaces: tuple[str, ...] = (), links: tuple[Link, ...] = (), netns_inode: int = 0) -> Source:
+        """The source of an item from these interfaces: `links` as they were when it began, in which namespace."""
+        found: Sequence[Link | Interface] = links or [i for i in read_interfaces() if i.name in interfaces]
         return Source(
             resource_id=self.host_id,
             host=self.host,
             boot_id=self.boot_id,
-            netns_inode=self.netns_inode,
+            netns_inode=netns_inode or self.netns_inode,
             interface=",".join(interfaces),
             ifindex=found[0].ifindex if found else 0,
             mac=found[0].mac if found else "",
@@ -75,6 +84,8 @@ class Artefact:
     volatility_rank: int
     path: Path | None = None
     interfaces: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    netns_inode: int = 0
 
 
 class EvidenceSender:
@@ -83,17 +94,24 @@ class EvidenceSender:
     def __init__(self, facts: HostFacts, uploader: Uploader) -> None:
         self.facts, self._uploader = facts, uploader
 
-    def hand_over(self, incident_id: Name, artefact: Artefact) -> CollectedItem:
-        """The item, in the vault or with the reason why it is not."""
+    def hand_over(self, incident_id: Name, artefact: Artefact, *, again: bool = False) -> CollectedItem:
+        """The item, in the vault or with the reason why it is not.
+
+        Raises:
+            UploadFailed: the vault is away, and `again` says that there will be another try.
+        """
         evidence_id = self.facts.evidence_id(artefact.label)
         outcome, size, sha256 = artefact.outcome, 0, None
         storage: Storage | None = None
         if artefact.path is not None:
             try:
-                size, sha256 = artefact.path.stat().st_size, digest_of(artefact.path)
-                storage = self._uploader.upload(incident_id, evidence_id, artefact.name, artefact.path, sha256)
+                sent = self._uploader.send(incident_id, evidence_id, artefact.name, artefact.path, _heartbeat)
+                size, sha256, storage = sent.size, sent.sha256, sent.storage
             except (OSError, UploadFailed) as error:
+                if again and isinstance(error, UploadFailed) and error.retryable:
+                    raise
                 outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:500])
+                size, sha256 = _measure(artefact.path)
         return CollectedItem(
             evidence_id=evidence_id,
             kind=artefact.kind,
@@ -102,11 +120,24 @@ class EvidenceSender:
             size=size,
             sha256=sha256,
             outcome=outcome,
-            source=self.facts.source(artefact.interfaces),
+            source=self.facts.source(artefact.interfaces, artefact.links, artefact.netns_inode),
             acquisition=artefact.acquisition,
             volatility_rank=artefact.volatility_rank,
             storage=storage,
         )
+
+
+def _measure(path: Path) -> tuple[int, str | None]:
+    """What there is of an artefact that did not get through."""
+    try:
+        return path.stat().st_size, digest_of(path)
+    except OSError:
+        return 0, None
+
+
+def _heartbeat(sent: int) -> None:
+    if activity.in_activity():
+        activity.heartbeat(sent)
 
 
 def digest_of(path: Path) -> str:
@@ -128,9 +159,18 @@ class Tool:
 @cache
 def tool(name: str) -> Tool:
     """Version and digest of a program on the PATH; empty where it is not installed."""
+    if name == OURSELVES:
+        return Tool(name, _own_version())
     path = shutil.which(name)
     if path is None:
         return Tool(name)
     said = subprocess.run((path, "--version"), capture_output=True, text=True, timeout=10, check=False)
     version = _VERSION.search(said.stdout + said.stderr)
     return Tool(name, version[0] if version else "", digest_of(Path(path)))
+
+
+def _own_version() -> str:
+    try:
+        return metadata.version(OURSELVES)
+    except metadata.PackageNotFoundError:
+        return ""  # run from a source tree that was never installed

@@ -7,24 +7,30 @@ Owns names and folders: the vault writes by them, the offline verifier reads by 
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from activities.contracts.evidence import FileName, Sha256
-from activities.evidence.errors import VaultRefused
+from activities.contracts.evidence import EvidenceId, FileName, Sha256
+from activities.evidence.errors import VaultMismatch, VaultRefused
 from segmentation.workloads import Frozen, Name
 
-Folder = Literal["artefacts", "manifests", "custody", "documents", "seals"]
-FOLDERS: tuple[Folder, ...] = ("artefacts", "manifests", "custody", "documents", "seals")
+Folder = Literal["artefacts", "manifests", "custody", "documents", "seals", "keys"]
+FOLDERS: tuple[Folder, ...] = ("artefacts", "manifests", "custody", "documents", "seals", "keys")
 HEAD_FILE = "head.json"
 GENESIS = "0" * 64
 # Neither an id nor a file name may hold it, so that no two items can spell the same path.
 SEPARATOR = "@"
+# Ends the name of an artefact that is kept encrypted; no name can end so by itself.
+ENCRYPTED = SEPARATOR + "enc"
 _HOST_NAME_LENGTH, _HOST_ID_LENGTH = 40, 8
 MAX_FILE_NAME_BYTES = 255  # NAME_MAX, limits.h
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
+_EVIDENCE_ID: TypeAdapter[str] = TypeAdapter(EvidenceId)
 _FILE_NAME: TypeAdapter[str] = TypeAdapter(FileName)
+_DOCUMENT_FILE_NAME: TypeAdapter[str] = TypeAdapter(
+    Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,254}$")]
+)
 
 
 class Head(Frozen):
@@ -47,6 +53,11 @@ def case_folder(root: Path, case_id: str) -> Path:
     return root / "case" / _checked(_NAME, case_id, "case id")
 
 
+def case_key(case_id: str) -> str:
+    """How the keys of a case begin in a bucket; raises VaultRefused."""
+    return f"case/{_checked(_NAME, case_id, 'case id')}"
+
+
 def host_prefix(host: str, host_id: str) -> str:
     """How the evidence ids of a host begin, and no other's: readable, and what its uploads are held to."""
     return f"{host[:_HOST_NAME_LENGTH]}-{host_id[:_HOST_ID_LENGTH]}."
@@ -54,23 +65,46 @@ def host_prefix(host: str, host_id: str) -> str:
 
 def artefact_prefix(evidence_id: str) -> str:
     """How the file name of an item begins, and no other's."""
-    return _checked(_NAME, evidence_id, "evidence id") + SEPARATOR
+    return _checked(_EVIDENCE_ID, evidence_id, "evidence id") + SEPARATOR
 
 
 def artefact_name(evidence_id: str, name: str) -> str:
     """The file name of an item."""
     whole = artefact_prefix(evidence_id) + document_name(name)
-    if len(whole) > MAX_FILE_NAME_BYTES:
+    if len(whole + ENCRYPTED) > MAX_FILE_NAME_BYTES:
+        longest = MAX_FILE_NAME_BYTES - len(ENCRYPTED)
         raise VaultRefused(
-            f"{evidence_id} with {name} is {len(whole)} characters, expected {MAX_FILE_NAME_BYTES} at most.",
+            f"{evidence_id} with {name} is {len(whole)} characters, expected {longest} at most.",
             hint="Shorten the evidence id.",
         )
     return whole
 
 
+def parse_artefact_name(file_name: str) -> tuple[str, str, bool]:
+    """Evidence id, name, and whether it is kept encrypted, of what `artefact_name` made.
+
+    Raises:
+        VaultMismatch: nothing of ours is called so.
+    """
+    encrypted = file_name.endswith(ENCRYPTED)
+    evidence_id, _, name = file_name.removesuffix(ENCRYPTED).partition(SEPARATOR)
+    try:
+        return _EVIDENCE_ID.validate_python(evidence_id), _FILE_NAME.validate_python(name), encrypted
+    except ValidationError as error:
+        raise VaultMismatch(
+            f"artefacts/{file_name!r} is no name of an artefact: {error.errors()[0]['msg']}.",
+            hint="Somebody else put it there.",
+        ) from error
+
+
 def document_name(name: str) -> str:
     """The name of a document as it may stand in the vault."""
     return _checked(_FILE_NAME, name, "file name")
+
+
+def document_file_name(name: str) -> str:
+    """The file name of a document or a link of a chain, as it may stand in a folder of a case."""
+    return _checked(_DOCUMENT_FILE_NAME, name, "name of a document")
 
 
 def chained_name(seq: int, key: str) -> str:

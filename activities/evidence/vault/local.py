@@ -1,44 +1,67 @@
 """The evidence vault as a directory: what is written once is never written again.
 
-Owns `root/case/<case>/`: artefacts as they arrive, manifests, custody events and documents, and the head
-that says how long the chains are. Never deletes and never overwrites; the head alone is replaced. A crash
-never leaves a half item that looks whole: bytes become an item after they were synced, by one link(2).
+Owns `root/case/<case>/`: artefacts as they arrive (or encrypted), manifests, custody events and documents, the head
+that says how long the chains are, and the vault's own word about each artefact (`records`). The same bytes are on
+the disk once (`blobs`). Never deletes and never overwrites; the head alone is replaced. A crash never leaves a half
+item that looks whole: bytes become an item after they were synced, by one link(2).
 
     vault = LocalVault(root)
     vault.put_stream("inc-1", "web.ring-01", "ring-01.pcapng", chunks, sha256=digest)   # -> Storage
 """
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 from uuid import uuid4
 
-from activities.contracts.evidence import Storage
-from activities.evidence.errors import VaultConflict, VaultMismatch, VaultMissing, VaultRefused
+from activities.contracts.evidence import Retention, Storage
+from activities.evidence.errors import VaultConflict, VaultMismatch
+from activities.evidence.vault.blobs import Blobs
+from activities.evidence.vault.directory import DirectoryCase
+from activities.evidence.vault.interface import Kept
+from activities.evidence.vault.keys import Keys
 from activities.evidence.vault.layout import (
     FOLDERS,
     HEAD_FILE,
     Folder,
     Head,
     artefact_name,
-    artefact_prefix,
     case_folder,
+    document_file_name,
 )
-from activities.evidence.vault.writing import Draft, Drafts, sync_folder
+from activities.evidence.vault.records import later
+from activities.evidence.vault.sealed_bytes import seal
+from activities.evidence.vault.shelf import Shelf, file_lock
+from activities.evidence.vault.writing import (
+    Draft,
+    Drafts,
+    disk_trouble,
+    file_chunks,
+    make_folder,
+    place,
+    sha256_of,
+    sync_file,
+    sync_folder,
+)
 from playbooks.canonical import canonical
 
 
 class LocalVault:
     """A write-once directory; safe for threads and for several processes on one machine."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        (self.root / "case").mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(self, root: Path, keys: Keys | None = None) -> None:
+        self.root, self._keys = root.resolve(), keys
+        make_folder(self.root / "case")
+        self._blobs = Blobs(self.root / "blobs")
         self._drafts = Drafts(self.root / "incoming")
         self._drafts.sweep()
+
+    @property
+    def uri(self) -> str:
+        """The directory."""
+        return self.root.as_uri()
 
     def put_stream(
         self,
@@ -58,99 +81,110 @@ class LocalVault:
             VaultUnavailable: the disk is full or broken; nothing is kept.
             VaultRefused: a name that is no name.
         """
-        target = case_folder(self.root, case_id) / "artefacts" / artefact_name(evidence_id, name)
+        artefact_name(evidence_id, name)  # refused before the bytes are read
+        shelf = self._shelf(case_id)
         with self._drafts.begin() as draft:
-            draft.write(chunks)
-            _check(evidence_id, draft, sha256=sha256, size=size)
-            with self.locked(case_id, ".artefacts.lock"):
-                self._check_id_is_free(target, evidence_id)
-                draft.place(target)
-        return Storage(uri=target.as_uri(), checksum=draft.sha256)
+            draft.write(chunks, partial(seal, keys=self._keys, sha256=sha256) if self._keys else None)
+            check_announced(evidence_id, draft, sha256=sha256, size=size)
+            with shelf.locked():
+                return shelf.place(evidence_id, name, draft.path, sha256=sha256, checksum=draft.checksum)
 
-    def put_document(self, case_id: str, folder: Folder, name: str, content: bytes) -> Path:
-        """Keep a manifest, a custody event or a report; `name` is checked by the caller's `layout` function.
+    def put_file(self, case_id: str, evidence_id: str, name: str, path: Path, *, sha256: str) -> Storage:
+        """The same from a file whose digest the caller has computed.
+
+        On the vault's own file system the file itself becomes the artefact, by a further name: nobody may write it any
+        more. Raises as `put_stream`.
+        """
+        artefact_name(evidence_id, name)
+        shelf = self._shelf(case_id)
+        with disk_trouble(self.root):
+            if self._keys is not None or path.stat().st_dev != self.root.stat().st_dev:
+                return self.put_stream(case_id, evidence_id, name, file_chunks(path), sha256=sha256)
+            path.chmod(0o400)
+            sync_file(path)
+            with shelf.locked():
+                return shelf.place(evidence_id, name, path, sha256=sha256, checksum=sha256)
+
+    def put_document(self, case_id: str, folder: Folder, name: str, content: bytes) -> str:
+        """Keep a manifest, a custody event, a seal or a report; its URI.
 
         Raises:
             VaultConflict: other bytes are kept under that name.
+            VaultRefused: a name that is no name.
             VaultUnavailable: the disk is full or broken; nothing is kept.
         """
-        target = self.case(case_id) / folder / name
-        if target.parent.name != folder:
-            raise VaultRefused(f"{name!r} is no name of a document.", hint="Documents have no folders.")
+        target = case_folder(self.root, case_id) / folder / document_file_name(name)
+        with disk_trouble(self.root):
+            self._make_case(case_id)
         with self._drafts.begin() as draft:
             draft.write([content])
-            draft.place(target)
-        return target
+            if not place(draft.path, target) and (found := sha256_of(target)) != draft.sha256:
+                raise VaultConflict(
+                    f"{folder}/{name} is kept with sha256 {found} and came again with {draft.sha256}.",
+                    hint="Nothing is ever overwritten.",
+                )
+        return target.as_uri()
 
     def put_head(self, head: Head) -> None:
-        """Replace the head as a whole. The caller holds the case's chain lock."""
-        folder = self.case(head.case_id)
+        """Replace the head as a whole. The caller holds the case's lock."""
+        folder = case_folder(self.root, head.case_id)
         draft = folder / f".head-{uuid4().hex}"
-        with draft.open("xb") as file:
-            file.write(canonical(head))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / HEAD_FILE)
-        sync_folder(folder)
-
-    def open(self, case_id: str, evidence_id: str) -> BinaryIO:
-        """Read an artefact. Whoever calls writes the custody event.
-
-        Raises:
-            VaultMissing: there is none.
-        """
-        return self.find(case_id, evidence_id).open("rb")
-
-    def find(self, case_id: str, evidence_id: str) -> Path:
-        """Where an artefact is.
-
-        Raises:
-            VaultMissing: there is none.
-        """
-        found = _of_id(case_folder(self.root, case_id) / "artefacts", evidence_id)
-        if not found:
-            raise VaultMissing(
-                f"The vault holds nothing as {evidence_id} in case {case_id}.",
-                hint="The list of the case's evidence says what became of it.",
-            )
-        return found[0]
-
-    def case(self, case_id: str) -> Path:
-        """The folder of a case, made if there is none."""
-        folder = case_folder(self.root, case_id)
-        if not all((folder / sub).is_dir() for sub in FOLDERS):
-            for sub in FOLDERS:
-                (folder / sub).mkdir(parents=True, exist_ok=True, mode=0o700)
+        with disk_trouble(self.root):
+            self._make_case(head.case_id)
+            try:
+                with draft.open("xb") as file:
+                    file.write(canonical(head))
+                    file.flush()
+                    os.fsync(file.fileno())
+                draft.replace(folder / HEAD_FILE)
+            finally:
+                draft.unlink(missing_ok=True)
             sync_folder(folder)
-            sync_folder(folder.parent)
-        return folder
 
     @contextmanager
-    def locked(self, case_id: str, name: str = ".chains.lock") -> Iterator[None]:
-        """Order the writers of one case, across processes."""
-        handle = os.open(self.case(case_id) / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    def locked(self, case_id: str) -> Iterator[None]:
+        """Order the writers of one case's chains, across processes."""
+        folder = case_folder(self.root, case_id)
+        with disk_trouble(self.root):
+            self._make_case(case_id)
+        with file_lock(folder / ".chains.lock"):
             yield
-        finally:
-            os.close(handle)
 
-    @staticmethod
-    def _check_id_is_free(target: Path, evidence_id: str) -> None:
-        others = [path.name for path in _of_id(target.parent, evidence_id) if path != target]
-        if others:
-            raise VaultConflict(
-                f"{evidence_id} is kept as {others[0]} and came again as {target.name}.",
-                hint="An artefact has one name: give the new one an id of its own.",
-            )
+    def case(self, case_id: str) -> DirectoryCase:
+        """What the vault holds of a case; an unknown case is empty."""
+        return DirectoryCase(case_folder(self.root, case_id), self._keys)
+
+    def find(self, case_id: str, evidence_id: str) -> Kept:
+        """One artefact; raises VaultMissing."""
+        return self.case(case_id).find(evidence_id)
+
+    def retain(self, case_id: str, evidence_id: str, retention: Retention) -> Storage:
+        """Record until when it is to be kept, where that is later than what stands. A directory enforces nothing."""
+        with self._changing(case_id, evidence_id) as shelf:
+            return shelf.change(evidence_id, later(shelf.storage(evidence_id), retention))
+
+    def hold(self, case_id: str, evidence_id: str, *, on: bool) -> Storage:
+        """Record a legal hold, or its end."""
+        with self._changing(case_id, evidence_id) as shelf:
+            return shelf.change(evidence_id, {"legal_hold": on})
+
+    @contextmanager
+    def _changing(self, case_id: str, evidence_id: str) -> Iterator[Shelf]:
+        self.find(case_id, evidence_id)  # before a folder is made for a case that nobody knows
+        shelf = self._shelf(case_id)
+        with disk_trouble(self.root), shelf.locked():
+            yield shelf
+
+    def _shelf(self, case_id: str) -> Shelf:
+        return Shelf(case_folder(self.root, case_id), self._drafts, self._blobs, self._keys)
+
+    def _make_case(self, case_id: str) -> None:
+        for folder in FOLDERS:
+            make_folder(case_folder(self.root, case_id) / folder)
 
 
-def _of_id(folder: Path, evidence_id: str) -> list[Path]:
-    prefix = artefact_prefix(evidence_id)
-    return [path for path in folder.iterdir() if path.name.startswith(prefix)] if folder.is_dir() else []
-
-
-def _check(evidence_id: str, draft: Draft, *, sha256: str, size: int | None) -> None:
+def check_announced(evidence_id: str, draft: Draft, *, sha256: str, size: int | None) -> None:
+    """Refuse bytes that are not what was said of them; raises VaultMismatch."""
     if size is not None and draft.size != size:
         raise VaultMismatch(
             f"{evidence_id} came with {draft.size} bytes, expected {size}.", hint="Send it again as a whole."

@@ -7,6 +7,7 @@ import pytest
 
 from activities.contracts.evidence import CaseVerdict, Outcome
 from activities.evidence.register import EvidenceRegistry
+from activities.evidence.vault.layout import case_folder
 from activities.evidence.vault.local import LocalVault
 from activities.ledger.errors import ChainConflict
 from activities.ledger.ledger import Ledger
@@ -22,13 +23,13 @@ def test_items_are_chained_in_the_ledger_and_beside_their_bytes(
     manifests = ledger.custody.manifests(CASE)
     assert registered.manifests == len(manifests) == 3
     assert [manifest.seq for manifest in manifests] == [1, 2, 3]
-    names = sorted(path.name for path in (vault.case(CASE) / "manifests").iterdir())
+    names = sorted(path.name for path in (case_folder(vault.root, CASE) / "manifests").iterdir())
     assert names == [
         "000001@web-1.sockets.json",
         "000002@web-1.processes.json",
         "000003@web-1.conntrack.json",
     ]
-    head = json.loads((vault.case(CASE) / "head.json").read_bytes())
+    head = json.loads((case_folder(vault.root, CASE) / "head.json").read_bytes())
     assert (head["manifests"], head["manifest_head"]) == (3, registered.head)
 
 
@@ -48,9 +49,9 @@ def test_custody_begins_with_collecting_and_bringing_to_the_vault(
 def test_registering_again_changes_nothing(register: Register, vault: LocalVault, verify: Verify) -> None:
     items = (make_item(vault, "sockets"), absent_item("conntrack"))
     first = register(*items)
-    before = sorted((path.name, path.stat().st_ino) for path in vault.case(CASE).rglob("*.json"))
+    before = sorted((path.name, path.stat().st_ino) for path in case_folder(vault.root, CASE).rglob("*.json"))
     assert register(*items) == first
-    after = sorted((path.name, path.stat().st_ino) for path in vault.case(CASE).rglob("*.json"))
+    after = sorted((path.name, path.stat().st_ino) for path in case_folder(vault.root, CASE).rglob("*.json"))
     assert [entry for entry in after if entry[0] != "head.json"] == [e for e in before if e[0] != "head.json"]
     assert verify().ok
 
@@ -60,7 +61,7 @@ def test_copy_beside_the_bytes_is_completed_after_a_crash_between(
 ) -> None:
     items = (make_item(vault, "sockets"), make_item(vault, "processes"))
     register(*items)
-    for path in (vault.case(CASE) / "manifests").glob("000002*"):
+    for path in (case_folder(vault.root, CASE) / "manifests").glob("000002*"):
         path.unlink()  # as if the worker had been killed after the ledger's commit
     assert not verify().ok
     register(*items)
@@ -71,7 +72,7 @@ def test_item_that_never_arrived_is_missing_whatever_the_host_says(
     register: Register, vault: LocalVault, ledger: Ledger, verify: Verify
 ) -> None:
     item = make_item(vault, "sockets")
-    vault.find(CASE, item.evidence_id).unlink()
+    vault.case(CASE).path(item.evidence_id).unlink()
     register(item)
     known = ledger.custody.manifests(CASE)[0].item
     assert (known.outcome.state, known.storage) == ("missing", None)

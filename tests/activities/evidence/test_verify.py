@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from activities.contracts.evidence import CaseVerdict
-from activities.evidence.vault.layout import Head
+from activities.evidence.vault.layout import Head, case_folder
 from activities.evidence.vault.local import LocalVault
 from activities.evidence.verify import verify_case_directory
 from activities.ledger.ledger import Ledger
@@ -22,7 +22,7 @@ def case(vault: LocalVault, register: Register) -> Path:
     """Three items and one absence, registered."""
     items = [make_item(vault, label) for label in ("sockets", "processes", "routes")]
     register(*items, absent_item("conntrack"))
-    return vault.case(CASE)
+    return case_folder(vault.root, CASE)
 
 
 def rewrite(path: Path, content: bytes) -> None:
@@ -44,7 +44,7 @@ def test_untouched_case_verifies_also_from_a_copy_alone(case: Path, tmp_path: Pa
     copy = tmp_path / "elsewhere" / CASE
     shutil.copytree(case, copy)
     verdict = verify_case_directory(copy)
-    assert verdict == CaseVerdict(items=4, verified=4, ok=True)
+    assert verdict == CaseVerdict(items=4, verified=4, ok=True, unsealed=11)
 
 
 def test_flipped_bit_names_the_item_and_both_digests(case: Path) -> None:
@@ -118,7 +118,11 @@ def remove_head(case: Path) -> None:
 
 def lower_head(case: Path) -> None:
     head = json.loads((case / "head.json").read_bytes())
-    rewrite(case / "head.json", json.dumps(head | {"manifests": 3}).encode())
+    rewrite(case / "head.json", canonical(head | {"manifests": 3}))
+
+
+def reformat_head(case: Path) -> None:
+    rewrite(case / "head.json", json.dumps(json.loads((case / "head.json").read_bytes())).encode())
 
 
 @pytest.mark.parametrize(
@@ -126,18 +130,19 @@ def lower_head(case: Path) -> None:
     [
         (remove_artefact, r"web-1\.routes: expected artefacts/web-1\.routes@routes\.json, found nothing"),
         (grow_artefact, r"web-1\.routes: expected 600 bytes, found 601"),
-        (link_artefact, r"web-1\.routes: expected a file"),
-        (change_manifest, r"manifests/000003@.*expected to continue"),
+        (link_artefact, r"web-1\.routes: .*can't be opened as a file"),
+        (change_manifest, r"manifests/000002@.*expected sha256 .* as the next link says"),
         (reformat_manifest, r"manifests/000002@.*not in the canonical form"),
         (break_manifest, r"manifests/000003@.*can't be read"),
-        (cut_manifests, r"manifests: expected 4 as the head says, found 3"),
-        (drop_manifest, r"manifests/000003@.*expected place 2 of the chain, found 3"),
+        (cut_manifests, r"manifests/000004: missing, head\.json says there are 4, found 3"),
+        (drop_manifest, r"manifests/000002: expected a link of this place, found 000003@"),
         (swap_manifests, r"manifests/000002@.*expected place 2 of the chain, found 3"),
         (repeat_manifest, r"manifests/000005@again.*expected place 5"),
-        (cut_custody, r"custody: expected 7 as the head says, found 6"),
-        (change_custody, r"custody/000004@.*expected to continue"),
-        (remove_head, r"head\.json: can't be read"),
-        (lower_head, r"manifests: expected 3 as the head says, found 4"),
+        (cut_custody, r"custody/000007: missing, head\.json says there are 7, found 6"),
+        (change_custody, r"custody/000003@.*expected sha256 .* as the next link says"),
+        (remove_head, r"head\.json: expected one, found nothing"),
+        (lower_head, r"manifests/000004@.*: head\.json says there are 3, found 4"),
+        (reformat_head, r"head\.json: can't be read: .*canonical form"),
     ],
 )
 def test_tampering_is_found_and_named(case: Path, tamper: Callable[[Path], None], says: str) -> None:

@@ -1,11 +1,7 @@
-"""The vault: once, whole, and never again."""
+"""A vault in a directory: once, whole, and never again."""
 
 import hashlib
-import json
-import signal
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +15,7 @@ from activities.evidence.errors import (
     VaultMissing,
     VaultRefused,
 )
+from activities.evidence.vault.interface import Kept
 from activities.evidence.vault.local import LocalVault
 
 CONTENT = b"evidence" * 1000
@@ -26,9 +23,21 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 def files(vault: LocalVault) -> list[str]:
-    """Everything that looks like an item or a leftover."""
+    """Everything that looks like an item or a leftover, without the blobs and the vault's own records."""
     found = (path.relative_to(vault.root) for path in vault.root.rglob("*") if path.is_file())
-    return sorted(str(path) for path in found if path.suffix != ".lock")
+    return sorted(
+        str(path)
+        for path in found
+        if path.suffix != ".lock" and path.parts[0] != "blobs" and "storage" not in path.parts
+    )
+
+
+def blobs(vault: LocalVault) -> list[Path]:
+    return [path for path in (vault.root / "blobs").rglob("*") if path.is_file()]
+
+
+def path_of(vault: LocalVault, case_id: str = "inc-1", evidence_id: str = "e1") -> Path:
+    return vault.case(case_id).path(evidence_id)
 
 
 def put(
@@ -44,20 +53,19 @@ def put(
 
 def test_item_is_kept_as_it_came_and_can_not_be_written(vault: LocalVault) -> None:
     storage = vault.put_stream("inc-1", "e1", "a.bin", [CONTENT[:10], CONTENT[10:]], sha256=DIGEST)
-    path = vault.find("inc-1", "e1")
+    path = path_of(vault)
     assert (storage.uri, storage.checksum, storage.lock_mode) == (path.as_uri(), DIGEST, "write-once")
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
-    with vault.open("inc-1", "e1") as file:
-        assert file.read() == CONTENT
-    assert path.stat().st_nlink == 1
+    assert b"".join(vault.case("inc-1").read("e1")) == CONTENT
+    assert vault.find("inc-1", "e1") == Kept(evidence_id="e1", name="a.bin", size=len(CONTENT))
     assert files(vault) == ["case/inc-1/artefacts/e1@a.bin"]
 
 
 def test_same_bytes_again_are_no_change(vault: LocalVault) -> None:
     first = put(vault)
-    before = vault.find("inc-1", "e1").stat()
+    before = path_of(vault).stat()
     assert put(vault) == first
-    assert vault.find("inc-1", "e1").stat().st_ino == before.st_ino
+    assert path_of(vault).stat().st_ino == before.st_ino
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"other", "a.bin"), (CONTENT, "b.bin")])
@@ -65,7 +73,7 @@ def test_other_bytes_or_another_name_under_a_known_id_are_refused(vault: LocalVa
     put(vault)
     with pytest.raises(VaultConflict, match="came again"):
         put(vault, content, name=name)
-    assert vault.find("inc-1", "e1").read_bytes() == CONTENT
+    assert path_of(vault).read_bytes() == CONTENT
     assert len(files(vault)) == 1
 
 
@@ -115,8 +123,8 @@ def test_names_that_lead_elsewhere_are_refused(vault: LocalVault, change: dict[s
 def test_ids_and_names_can_not_spell_each_others_paths(vault: LocalVault) -> None:
     put(vault, evidence_id="a", name="b-c")
     put(vault, b"other", evidence_id="a-b", name="c")
-    assert vault.find("inc-1", "a").read_bytes() == CONTENT
-    assert vault.find("inc-1", "a-b").read_bytes() == b"other"
+    assert path_of(vault, evidence_id="a").read_bytes() == CONTENT
+    assert path_of(vault, evidence_id="a-b").read_bytes() == b"other"
 
 
 def test_document_of_another_folder_is_refused(vault: LocalVault) -> None:
@@ -157,84 +165,6 @@ def test_start_does_not_disturb_writers_that_finish_meanwhile(vault: LocalVault)
     writing.join()
     assert starts
     assert len(files(vault)) == 100
-
-
-WRITER = """
-import sys, time
-from pathlib import Path
-from activities.evidence.vault.local import LocalVault
-
-def chunks():
-    yield b"x" * 100_000
-    print("half", flush=True)
-    time.sleep(60)
-
-LocalVault(Path(sys.argv[1])).put_stream("inc-1", "e1", "a.bin", chunks(), sha256="0" * 64)
-"""
-
-
-@pytest.fixture
-def writer(vault: LocalVault) -> Iterator[subprocess.Popen[str]]:
-    """Another process, half-way through an upload."""
-    command = (sys.executable, "-c", WRITER, str(vault.root))
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "half\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-def test_writer_that_is_killed_leaves_nothing_that_looks_whole(
-    vault: LocalVault, writer: subprocess.Popen[str]
-) -> None:
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    with pytest.raises(VaultMissing):
-        vault.find("inc-1", "e1")
-    assert len(files(vault)) == 1, "the draft"
-    assert files(LocalVault(vault.root)) == [], "the next start sweeps it"
-
-
-def test_start_leaves_the_draft_of_a_living_writer_alone(vault: LocalVault, writer: subprocess.Popen[str]) -> None:
-    drafts = files(vault)
-    assert len(drafts) == 1
-    assert files(LocalVault(vault.root)) == drafts
-
-
-FULL_DISK = """
-import json, os, sys
-from pathlib import Path
-from activities.evidence.errors import VaultUnavailable
-from activities.evidence.vault.local import LocalVault
-from tests.activities.evidence.test_vault import files, put
-
-vault = LocalVault(Path(sys.argv[1]))
-kept = put(vault, b"small")
-try:
-    put(vault, os.urandom(2 << 20), evidence_id="e2")
-except VaultUnavailable as error:
-    said = str(error)
-after = files(vault)
-again = put(vault, b"small") == kept
-fits = put(vault, os.urandom(100_000), evidence_id="e2")
-print(json.dumps({"said": said, "after": after, "again": again, "fits": fits}))
-"""
-
-
-@pytest.mark.lab
-def test_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
-    """A disk of one mebibyte, in a mount namespace that ends with the process."""
-    mount = f'mount -t tmpfs -o size=1m tmpfs {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}'
-    command = ("unshare", "--mount", "sh", "-c", mount, FULL_DISK)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert "No space left" in seen["said"]
-    assert seen["after"] == ["case/inc-1/artefacts/e1@a.bin"]
-    assert seen["again"]
-    assert seen["fits"], "what does fit is taken again"
 
 
 def test_writing_is_quick_enough_to_be_waited_for(vault: LocalVault) -> None:

@@ -1,0 +1,111 @@
+"""One case in a bucket, read only.
+
+Owns which version of each key is read: the first one, except of the head, whose last one counts. Never writes.
+
+    case = S3Case(bucket, "inc-1", keys)
+    b"".join(case.read("web-9f2c.ring-0001", start=100, length=50))
+"""
+
+from collections.abc import Iterator
+
+from activities.evidence.errors import VaultMissing
+from activities.evidence.vault.bucket import Bucket, Version
+from activities.evidence.vault.directory import parse_head
+from activities.evidence.vault.interface import Kept
+from activities.evidence.vault.keys import Keys
+from activities.evidence.vault.layout import (
+    HEAD_FILE,
+    Folder,
+    Head,
+    artefact_prefix,
+    case_key,
+    document_file_name,
+    parse_artefact_name,
+)
+from activities.evidence.vault.sealed_bytes import SealedBytes
+
+
+class S3Case:
+    """A case's keys; what was listed is remembered, since first versions never change."""
+
+    def __init__(self, bucket: Bucket, case_id: str, keys: Keys | None = None) -> None:
+        self._bucket, self._case_id, self._keys = bucket, case_id, keys
+        self._base = case_key(case_id)
+        self._documents: dict[str, Version] = {}
+
+    def artefacts(self) -> list[Kept]:
+        """Every artefact that there is, by id.
+
+        Raises:
+            VaultMismatch: something lies among them that is none.
+        """
+        found = self._bucket.first(f"{self._base}/artefacts/").values()
+        return sorted((self._kept(version) for version in found), key=lambda kept: kept.evidence_id)
+
+    def find(self, evidence_id: str) -> Kept:
+        """One artefact; raises VaultMissing."""
+        return self._kept(self.version(evidence_id))
+
+    def version(self, evidence_id: str) -> Version:
+        """The first version of an artefact, which may be encrypted; raises VaultMissing."""
+        found = list(self._bucket.first(f"{self._base}/artefacts/{artefact_prefix(evidence_id)}").values())
+        if not found:
+            raise VaultMissing(
+                f"There is no artefact {evidence_id} in case {self._case_id}.",
+                hint="The list of the case's evidence says what became of it.",
+            )
+        return found[0]
+
+    def read(self, evidence_id: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Bytes as collected.
+
+        Raises:
+            VaultMissing: there is none.
+            VaultMismatch: it can't be decrypted.
+        """
+        version = self.version(evidence_id)
+        if parse_artefact_name(_name(version.key))[2]:
+            return self.sealed(version).read(start, length)
+        return self._bucket.read(version, start, length)
+
+    def sealed(self, version: Version) -> SealedBytes:
+        """An encrypted artefact."""
+
+        def fetch(start: int, length: int) -> bytes:
+            return b"".join(self._bucket.read(version, start, length))
+
+        return SealedBytes(fetch, version.size, self._keys)
+
+    def documents(self, folder: Folder) -> list[str]:
+        """Names in a folder, sorted, which is the order of a chain."""
+        prefix = f"{self._base}/{folder}/"
+        found = self._bucket.first(prefix)
+        self._documents |= found
+        return sorted(key.removeprefix(prefix) for key in found)
+
+    def document(self, folder: Folder, name: str) -> bytes:
+        """One document; raises VaultMissing."""
+        key = f"{self._base}/{folder}/{document_file_name(name)}"
+        version = self._documents.get(key) or self._bucket.first(key).get(key)
+        if version is None:
+            raise VaultMissing(f"There is no {folder}/{name} in case {self._case_id}.", hint="Look at its list.")
+        return b"".join(self._bucket.read(version))
+
+    def head(self) -> Head | None:
+        """How long the chains are; None: the case has none yet. Raises VaultMismatch where it can't be read."""
+        version = self.head_version()
+        return parse_head(b"".join(self._bucket.read(version))) if version else None
+
+    def head_version(self) -> Version | None:
+        """The last head that was written, whatever lies above it."""
+        key = f"{self._base}/{HEAD_FILE}"
+        return next((version for version in self._bucket.versions(key) if version.key == key), None)
+
+    def _kept(self, version: Version) -> Kept:
+        evidence_id, name, encrypted = parse_artefact_name(_name(version.key))
+        size = self.sealed(version).size if encrypted else version.size
+        return Kept(evidence_id=evidence_id, name=name, size=size)
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]

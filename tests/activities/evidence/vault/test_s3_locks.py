@@ -1,0 +1,97 @@
+"""Object Lock: what the vault asks for is in force on the server, and is only ever made stricter."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from activities.contracts.evidence import Retention, Storage
+from activities.evidence.errors import VaultRefused, VaultUnavailable
+from activities.evidence.vault.interface import AT_WILL
+from activities.evidence.vault.opening import VaultPlace, examine_vault
+from activities.evidence.vault.s3 import S3Vault
+from tests.activities.evidence.vault.conftest import BUCKET, MakeVault
+
+SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=90)
+DAY = timedelta(days=1)
+
+
+def put(vault: S3Vault, size: int) -> Storage:
+    content = bytes(size)
+    return vault.put_stream("inc-1", "e1", "a.bin", [content], sha256=hashlib.sha256(content).hexdigest())
+
+
+def where(storage: Storage) -> dict[str, str]:
+    return {"Bucket": BUCKET, "Key": storage.uri.removeprefix(f"s3://{BUCKET}/"), "VersionId": storage.version_id}
+
+
+@pytest.fixture(params=[100, (16 << 20) + 1], ids=["one request", "parts"])
+def kept(request: pytest.FixtureRequest, bucket_vault: S3Vault) -> Storage:
+    return put(bucket_vault, request.param)
+
+
+def refused(call: Any, **arguments: Any) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        call(**arguments)
+
+
+def test_server_refuses_to_delete_and_to_shorten_what_was_just_uploaded(kept: Storage, s3: Any) -> None:
+    """The lock is there from the first moment: nothing was set after the upload."""
+    assert kept.retain_until is not None
+    refused(s3.delete_object, **where(kept))
+    shorter = {"Mode": "GOVERNANCE", "RetainUntilDate": kept.retain_until - DAY}
+    refused(s3.put_object_retention, **where(kept), Retention=shorter)
+
+
+def test_server_refuses_everything_on_a_sealed_item(kept: Storage, bucket_vault: S3Vault, s3: Any) -> None:
+    sealed = bucket_vault.retain("inc-1", "e1", Retention(mode="compliance", until=SOON))
+    assert (sealed.lock_mode, sealed.retain_until) == ("compliance", SOON)
+    for mode, until in (("COMPLIANCE", SOON - DAY), ("GOVERNANCE", SOON + DAY)):
+        retention = {"Mode": mode, "RetainUntilDate": until}
+        for bypass in (False, True):
+            refused(s3.put_object_retention, **where(kept), Retention=retention, BypassGovernanceRetention=bypass)
+    refused(s3.delete_object, **where(kept), BypassGovernanceRetention=True)
+
+
+def test_retention_is_extended_and_never_shortened(kept: Storage, bucket_vault: S3Vault) -> None:
+    later = bucket_vault.retain("inc-1", "e1", Retention(mode="governance", until=SOON))
+    assert later.retain_until == SOON
+    for weaker in (Retention(mode="governance", until=SOON - DAY), AT_WILL, Retention(mode="compliance")):
+        assert bucket_vault.retain("inc-1", "e1", weaker) == later
+    bucket_vault.retain("inc-1", "e1", Retention(mode="compliance", until=SOON - DAY))
+    again = bucket_vault.retain("inc-1", "e1", Retention(mode="governance", until=SOON + DAY))
+    assert (again.lock_mode, again.retain_until) == ("compliance", SOON + DAY)
+
+
+def test_hold_stands_until_it_is_lifted_whatever_the_retention(make_vault: MakeVault, s3: Any) -> None:
+    vault = make_vault(lock_days=0)
+    kept = put(vault, 100)
+    assert (kept.lock_mode, kept.retain_until) == ("write-once", None)
+    assert vault.hold("inc-1", "e1", on=True).legal_hold
+    refused(s3.delete_object, **where(kept))
+    refused(s3.delete_object, **where(kept), BypassGovernanceRetention=True)
+    assert not vault.hold("inc-1", "e1", on=False).legal_hold
+    assert vault.retain("inc-1", "e1", AT_WILL) == kept
+
+
+def test_documents_and_heads_are_locked_too(bucket_vault: S3Vault, s3: Any, prefix: str) -> None:
+    bucket_vault.put_document("inc-1", "seals", "000001.json", b"{}")
+    (version,) = s3.list_object_versions(Bucket=BUCKET, Prefix=f"{prefix}/case/inc-1/seals/")["Versions"]
+    refused(s3.delete_object, Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
+
+
+def test_bucket_without_object_lock_is_no_vault(make_vault: MakeVault, place: VaultPlace) -> None:
+    vault = make_vault(bucket=f"{BUCKET}-unlocked")
+    with pytest.raises(VaultRefused):
+        examine_vault(place.model_copy(update={"bucket": f"{BUCKET}-unlocked"}))
+    with pytest.raises(VaultRefused):
+        put(vault, 100)
+
+
+def test_look_at_a_bucket_changes_nothing(place: VaultPlace) -> None:
+    assert examine_vault(place) == f"s3://{BUCKET}/{place.prefix}/ with Object Lock, not encrypted"
+    assert not place.directory.exists()
+    with pytest.raises(VaultUnavailable):
+        examine_vault(place.model_copy(update={"endpoint_url": "http://127.0.0.1:9"}))
