@@ -7,14 +7,27 @@ Owns the assembly. No business rule lives here or below; the OpenAPI document is
 
 from fastapi import FastAPI
 
-from api import containments, evidence, hosts, incidents, intake, meta, problems, stop, uploads
+from api import (
+    containments,
+    custody,
+    evidence,
+    evidence_links,
+    hosts,
+    incidents,
+    intake,
+    meta,
+    previews,
+    problems,
+    stop,
+    uploads,
+)
 from api.dependencies import ApiDependencies
 from api.middleware import Surroundings
 
 
 def create_app(dependencies: ApiDependencies) -> FastAPI:
     """The ASGI application. The pages of /docs are left out: they would load scripts from elsewhere."""
-    app = FastAPI(
+    app = problems.ProblemApi(
         title="Firebreak",
         version="0.1.0",
         summary="Stops lateral movement: alerts in, decisions in, evidence out.",
@@ -23,7 +36,20 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
     )
     app.state.dependencies = dependencies
     problems.install(app)
-    for room in (intake, incidents, containments, evidence, uploads, hosts, stop, meta):
+    for room in (
+        intake,
+        incidents,
+        containments,
+        evidence,
+        custody,
+        previews,
+        evidence_links,
+        uploads,
+        hosts,
+        stop,
+        meta,
+    ):
         app.include_router(room.router)
+    app.include_router(evidence.everywhere)
     app.add_middleware(Surroundings, max_bytes=dependencies.limits.request_bytes)
     return app

@@ -1,44 +1,58 @@
-"""Evidence and report: list, read, verify; every read is a custody event.
+"""Evidence and report: find, list, read, verify; every read is a custody event.
 
-Owns the routes and the headers under which bytes that nobody vouches for leave: as attachments, never shown
-by a browser. The report is ours, and is shown under a policy that lets it load and run nothing.
+Owns the routes and who may call them. How bytes leave is `api.downloads`; the report is ours, and is shown under a
+policy that lets it load and run nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
 
-from activities.contracts.evidence import CaseVerdict, CustodyEvent, Manifest, VerifyCase
-from activities.evidence.receive import content_digest
+from activities.contracts.evidence import (
+    CaseVerdict,
+    CustodyEvent,
+    EvidenceKind,
+    Manifest,
+    OutcomeState,
+    VerifyCase,
+)
+from activities.evidence.errors import VaultMissing
+from activities.ledger.evidence import EvidenceFilter, EvidencePage
 from api.auth import VIEWER, Responder
 from api.dependencies import ApiDependencies, Given
-from api.errors import Conflict, NotFound
+from api.downloads import Reading, describe, hand_out
+from api.errors import NotFound
 from api.incidents import find_incident
 from api.paths import EvidenceId, IncidentId, Purpose
 from api.problems import Responses, documented
+from playbooks.forensics import Tlp
 from segmentation.workloads import Frozen
 
-CHUNK_BYTES = 256 * 1024
 # One self-contained file: styles and pictures inside it, nothing loaded, nothing run, nobody may frame it.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-popups"
 )
-BYTES: Responses = {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+_OCTETS = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+BYTES: Responses = {200: _OCTETS, 206: _OCTETS | {"description": "The part that Range asks for."}}
 HTML: Responses = {200: {"content": {"text/html": {}}}}
 PROBLEMS = documented(401, 403, 404, 422)
+RANGES = {
+    "parameters": [
+        {"in": "header", "name": name, "required": False, "schema": {"type": "string"}, "description": what}
+        for name, what in (
+            ("Range", "One range of bytes."),
+            ("If-Range", "ETag of the part that is there."),
+        )
+    ]
+}
 router = APIRouter(tags=["evidence"], prefix="/v1/incidents/{incident_id}")
-
-
-class EvidenceAltered(Conflict):
-    """The vault holds other bytes than the manifest says."""
-
-    code: ClassVar[str] = "evidence-altered"
+everywhere = APIRouter(tags=["evidence"])
 
 
 class EvidenceList(Frozen):
@@ -49,14 +63,36 @@ class EvidenceList(Frozen):
     custody: tuple[CustodyEvent, ...]
 
 
+@everywhere.get(
+    "/v1/evidence", summary="Find evidence", responses=documented(400, 401, 403, 422), dependencies=[VIEWER]
+)
+async def find_evidence(  # noqa: PLR0913 - each is one query parameter
+    given: Given,
+    *,
+    incident: Annotated[str | None, Query(max_length=253)] = None,
+    host: Annotated[str | None, Query(max_length=256, description="Name or id of a host or target.")] = None,
+    kind: Annotated[EvidenceKind | None, Query()] = None,
+    outcome: Annotated[OutcomeState | None, Query()] = None,
+    since: Annotated[datetime | None, Query(description="Collected then or later; UTC without a zone.")] = None,
+    until: Annotated[datetime | None, Query(description="Collected before.")] = None,
+    text: Annotated[str | None, Query(max_length=256, description="Part of the item's id or file name.")] = None,
+    tlp: Annotated[Tlp | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=512, description="next_cursor of the page before.")] = None,
+) -> EvidencePage:
+    """Of every incident, the newest first; items that could not be collected too, with the reason."""
+    wanted = EvidenceFilter(
+        incident_id=incident, host=host, kind=kind, outcome=outcome, since=since, until=until, text=text, tlp=tlp
+    )
+    return await asyncio.to_thread(given.ledger.evidence.find, wanted, limit=limit, cursor=cursor)
+
+
 @router.get("/report", summary="The report as HTML", responses=PROBLEMS | HTML, dependencies=[VIEWER])
-async def show_report(incident_id: IncidentId, given: Given) -> FileResponse:
+async def show_report(incident_id: IncidentId, given: Given) -> Response:
     """One self-contained file."""
     incident = await find_incident(given, incident_id)
-    path = _inside(given.vault.root, incident.report_uri)
-    if path is None or not path.is_file():
-        raise NotFound(f"Incident {incident_id} has no report yet.", hint="It is written at the end of the incident.")
-    return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
+    content = await asyncio.to_thread(_report, given, incident_id, incident.report_uri)
+    return Response(content, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.get("/evidence", summary="List the case's items and their custody", responses=PROBLEMS, dependencies=[VIEWER])
@@ -81,55 +117,63 @@ async def verify_evidence(
 
 @router.get(
     "/evidence/{evidence_id}",
-    summary="Read one item",
-    responses=PROBLEMS | documented(409) | BYTES,
+    summary="Read one item, or a part of it",
+    responses=PROBLEMS | documented(409, 416) | BYTES,
     response_class=StreamingResponse,
+    openapi_extra=RANGES,
 )
 async def read_evidence(
-    incident_id: IncidentId, evidence_id: EvidenceId, given: Given, who: Responder, purpose: Purpose
-) -> StreamingResponse:
-    """The stored bytes; who reads them and why is in the custody chain before the first one leaves."""
-    manifest = await asyncio.to_thread(_manifest, given, incident_id, evidence_id)
-    path = await asyncio.to_thread(given.vault.find, incident_id, evidence_id)
-    noted = await asyncio.to_thread(
-        given.evidence.record, incident_id, evidence_id, action="access", actor=who.actor, purpose=purpose
-    )
-    item = manifest.item
-    if noted.hash_after != item.sha256:
-        raise EvidenceAltered(
-            f"{evidence_id} has sha256 {noted.hash_after}, its manifest says {item.sha256}.",
-            hint="It is not handed out as evidence any more: look at the vault's directory itself.",
+    incident_id: IncidentId, evidence_id: EvidenceId, request: Request, given: Given, who: Responder, purpose: Purpose
+) -> Response:
+    """The stored bytes; who reads them and why is in the custody chain before the first one leaves.
+
+    One range of bytes at a time; with `If-Range` a download goes on where it broke off.
+    """
+    manifest = await find_manifest(given, incident_id, evidence_id)
+    reading = Reading(case_id=incident_id, item=manifest.item, actor=who.actor, purpose=purpose)
+    return await hand_out(given, reading, request.headers)
+
+
+@router.head(
+    "/evidence/{evidence_id}",
+    summary="How long an item is, and its digest",
+    responses=PROBLEMS | documented(409) | {200: _OCTETS},
+    response_class=Response,
+    dependencies=[VIEWER],
+)
+async def describe_evidence(incident_id: IncidentId, evidence_id: EvidenceId, given: Given) -> Response:
+    """No byte is read: no custody event."""
+    manifest = await find_manifest(given, incident_id, evidence_id)
+    return await describe(given, Reading(case_id=incident_id, item=manifest.item, actor="", purpose=""))
+
+
+async def find_manifest(given: ApiDependencies, incident_id: str, evidence_id: str) -> Manifest:
+    """The manifest of an item.
+
+    Raises:
+        NotFound: the case has no such item.
+    """
+    found = await asyncio.to_thread(given.ledger.custody.manifest, incident_id, evidence_id)
+    if found is None:
+        raise NotFound(
+            f"Case {incident_id} has no item {evidence_id}.",
+            hint=f"List them: GET /v1/incidents/{incident_id}/evidence.",
         )
-    headers = {
-        "Content-Disposition": f'attachment; filename="{item.name}"',
-        "Content-Digest": content_digest(item.sha256 or ""),
-        "Content-Length": str(path.stat().st_size),
-    }
-    return StreamingResponse(_chunks(path), media_type="application/octet-stream", headers=headers)
+    return found
 
 
-def _manifest(given: ApiDependencies, incident_id: str, evidence_id: str) -> Manifest:
-    for manifest in given.ledger.custody.manifests(incident_id):
-        if manifest.item.evidence_id == evidence_id:
-            return manifest
-    raise NotFound(
-        f"Case {incident_id} has no item {evidence_id}.",
-        hint=f"List them: GET /v1/incidents/{incident_id}/evidence.",
-    )
-
-
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
+def _report(given: ApiDependencies, incident_id: str, uri: str) -> bytes:
+    """The report that the incident names, if it is a document of its own case in our vault."""
+    folder, _, name = _plain(uri).rpartition("/")
+    missing = NotFound(f"Incident {incident_id} has no report yet.", hint="It is written at the end of the incident.")
+    if folder != f"{given.vault.uri}/case/{incident_id}/documents":
+        raise missing
     try:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
-    finally:
-        file.close()
+        return given.vault.case(incident_id).document("documents", name)
+    except VaultMissing as error:
+        raise missing from error
 
 
-def _inside(root: Path, uri: str) -> Path | None:
-    """The file that a `file:` URI names, if it is in the vault."""
-    if not uri.startswith("file:"):
-        return None
-    path = Path(unquote(urlsplit(uri).path)).resolve()
-    return path if path.is_relative_to(root) else None
+def _plain(uri: str) -> str:
+    """The same place without links and turns on the way to it."""
+    return Path(unquote(urlsplit(uri).path)).resolve().as_uri() if uri.startswith("file:///") else uri

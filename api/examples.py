@@ -29,6 +29,7 @@ JOIN: dict[str, Any] = {
     "public_key": "A" * 43 + "=",
 }
 JOIN_TOKEN: dict[str, Any] = {"name": "rack-7", "lifetime_seconds": 3600, "uses": 1}
+EVIDENCE_LINK: dict[str, Any] = {"purpose": "For the forensic lab, ticket 81.", "minutes": 30, "single_use": True}
 ORDER_REFUSAL: dict[str, Any] = {
     "order_id": "inc-1f2e-isolate",
     "reason": "expired",

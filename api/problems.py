@@ -31,7 +31,12 @@ STATUS = {
     "host-key-conflict": 409,
     "join-token-refused": 401,
     "chain-conflict": 409,
+    "export-broken": 409,
+    "hold-refused": 409,
+    "preview-failed": 422,
+    "preview-unconfined": 501,
     "upload-refused": 401,
+    "upload-too-large": 413,
     "vault-conflict": 409,
     "vault-mismatch": 422,
     "vault-missing": 404,
@@ -116,6 +121,21 @@ def fields_of(error: ValidationError | RequestValidationError, prefix: tuple[str
 def pointer(parts: Iterable[str]) -> str:
     """An RFC 6901 pointer."""
     return "".join("/" + part.replace("~", "~0").replace("/", "~1")[:200] for part in parts)
+
+
+class ProblemApi(FastAPI):
+    """An application whose OpenAPI document gives problems the media type that they have."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document; FastAPI itself takes every model to leave as application/json."""
+        document = super().openapi()
+        for item in document["paths"].values():
+            for operation in item.values():
+                for response in operation["responses"].values():
+                    content = response.get("content", {})
+                    if content.get("application/json", {}).get("schema", {}).get("$ref", "").endswith("/Problem"):
+                        content[MEDIA_TYPE] = content.pop("application/json")
+        return document
 
 
 def install(app: FastAPI) -> None:

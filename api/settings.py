@@ -8,9 +8,9 @@ Owns names, units, defaults and their reasons. The command line wins over the en
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from activities.evidence.vault.opening import VaultPlace
+from api.vault_settings import VaultSettings
 from playbooks.yaml_text import MAX_CHARACTERS, Place, Problem, parse_yaml, shown
 from segmentation.errors import FirebreakError
 
@@ -55,7 +57,7 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, dotenv_settings, file, file_secret_settings)
 
 
-class ControlSettings(Settings):
+class ControlSettings(VaultSettings, Settings):
     """What the processes of the control plane share."""
 
     ledger_url: str = Field(default="", description="Empty: SQLite in the state directory. Else postgresql://...")
@@ -82,8 +84,24 @@ class ControlSettings(Settings):
 
     @property
     def vault(self) -> Path:
-        """Where evidence is kept."""
+        """The vault's directory; with a bucket, where things wait on their way there."""
         return self.vault_dir or self.state_dir / "vault"
+
+    @property
+    def vault_place(self) -> VaultPlace:
+        """Where evidence is kept."""
+        return self.place_of(self.vault)
+
+    @property
+    def seal_key(self) -> Path:
+        """The key that signs seals; the worker's alone."""
+        return self.seal_key_file or self.state_dir / "evidence-signing.key"
+
+    @model_validator(mode="after")
+    def _roots_with_authority(self) -> Self:
+        if self.tsa_url and self.tsa_roots_file is None:
+            raise ValueError("tsa_url needs tsa_roots_file: a timestamp is checked before it is kept")
+        return self
 
 
 class ServeSettings(ControlSettings):
@@ -101,7 +119,7 @@ class WorkerSettings(ControlSettings):
 
 
 class TargetWorkerSettings(Settings):
-    """`firebreak worker --role aws|kubernetes`: the credentials of one platform, and nothing else."""
+    """`firebreak worker --role aws|kubernetes`: the credentials of one platform, and a key to hand evidence over."""
 
     clusters: dict[str, str] = Field(
         default_factory=dict,
@@ -113,6 +131,14 @@ class TargetWorkerSettings(Settings):
         description="Role to assume in each account; {account} stands for its number.",
     )
     aws_external_id: SecretStr | None = Field(default=None, description="What the roles' trust asks for.")
+    aws_forensic_kms_key: str = Field(
+        default="", description="KMS key that snapshots are copied with; empty: they are not copied."
+    )
+    aws_forensic_account: str = Field(
+        default="", pattern=r"^(\d{12})?$", description="Account that snapshots are shared with; empty: with none."
+    )
+    api_url: str = Field(default="http://127.0.0.1:8080", description="The API: evidence is handed over there.")
+    worker_name: str = Field(default="", description="Name of a platform's worker; empty: worker-<role>.")
 
 
 class UpSettings(WorkerSettings, ServeSettings, TargetWorkerSettings):
@@ -131,6 +157,14 @@ class AgentSettings(Settings):
     labels: dict[str, str] = Field(default_factory=dict, description="Labels such as app, env, tier, role.")
     recorder: bool = Field(default=False, description="Keep a bounded ring of packets and events running.")
     recorder_interfaces: tuple[str, ...] = Field(default=(), description="Empty: every one that is up, but loopback.")
+    recorder_filter: str = Field(default="", description="libpcap filter of all captures; empty: everything.")
+    recorder_namespaces: tuple[str, ...] = Field(
+        default=(), description="Network namespaces beside the host's: pid:N, inode:N or a path, such as a container's."
+    )
+    recorder_buffer_mib: int = Field(default=16, ge=1, le=1024, description="Kernel buffer of each interface.")
+    recorder_age_seconds: int = Field(default=900, ge=10, description="Older packets and events are forgotten.")
+    capture_max_mib: int = Field(default=1024, ge=1, description="End of a full-length capture by size.")
+    file_max_mib: int = Field(default=1024, ge=1, description="Bound for each chosen file; what is over is cut off.")
     denials_file: Path | None = Field(default=None, description="JSON lines of denied packets, as ulogd writes them.")
 
 

@@ -1,154 +1,188 @@
-"""Verifying a case from its directory alone: no ledger, no network, no service of ours.
+"""Verifying a case from what is there: no ledger, no network, no service of ours.
 
-Owns recomputing every hash and both chains, and naming the first thing that does not hold. Reads only. What
-it can't know: whether somebody who could rewrite the whole directory did so, head included; a seal over the
-head tells that.
+Owns recomputing every hash and both chains, and naming the first thing that does not hold, in the order in which a
+reader should look: manifests, artefacts, custody, keys, seals and timestamps, documents. Reads only, piece by piece.
+What it can't know: whether a key that came with the case is whose it should be; it names its fingerprint.
 
-    verify_case_directory(Path("case/inc-1"))   # -> CaseVerdict(items=9, verified=9, ok=True)
+    verify_case(vault.case("inc-1"), "inc-1", Trust())   # -> CaseVerdict(items=9, verified=9, ok=True)
+    verify_case_directory(Path("case/inc-1"))
 """
 
-import stat
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
 
-from pydantic import ValidationError
-
-from activities.contracts.evidence import CaseVerdict, CollectedItem, CustodyEvent, Manifest
-from activities.evidence.vault.layout import GENESIS, HEAD_FILE, SEPARATOR, Head, artefact_name, chained_name
+from activities.contracts.evidence import CaseVerdict, CollectedItem, Storage
+from activities.evidence.chains import Chain, Link
+from activities.evidence.contents import CaseContents, read_case
+from activities.evidence.errors import VaultKeyRefused, VaultMismatch, VaultMissing
+from activities.evidence.sealing.checking import CheckedSeals, check_seals
+from activities.evidence.sealing.trust import Trust
+from activities.evidence.vault.directory import DirectoryCase
+from activities.evidence.vault.interface import CaseReader, Kept
 from activities.evidence.vault.writing import sha256_of
-from playbooks.canonical import canonical
 
-Link = TypeVar("Link", Manifest, CustodyEvent)
-
-
-@dataclass(frozen=True)
-class Chain(Generic[Link]):
-    """What could be read of a chain, in order, until the first thing that does not hold."""
-
-    links: tuple[Link, ...]
-    head: str
-    failure: str = ""
+# Told of bytes done and bytes in all, now and then.
+Progress = Callable[[int, int], None]
 
 
-def verify_case_directory(case_dir: Path) -> CaseVerdict:
-    """Every hash and both chains of a case; `first_failure` is what a reader should look at first."""
-    manifests = _chain(case_dir / "manifests", Manifest, _manifest_place)
-    events = _chain(case_dir / "custody", CustodyEvent, _event_place)
-    broken = [(manifest.item.evidence_id, _artefact(case_dir, manifest.item)) for manifest in manifests.links]
+def verify_case_directory(case_dir: Path, trust: Trust | None = None) -> CaseVerdict:
+    """A case's directory in a vault, or a copy of it."""
+    return verify_case(DirectoryCase(case_dir), case_dir.name, trust or Trust())
+
+
+def verify_case(reader: CaseReader, case_id: str, trust: Trust, *, progress: Progress | None = None) -> CaseVerdict:
+    """Everything about a case; `first_failure` is what a reader should look at first."""
+    return judge_case(reader, read_case(reader), case_id, trust, progress=progress)
+
+
+def judge_case(
+    reader: CaseReader, contents: CaseContents, case_id: str, trust: Trust, *, progress: Progress | None = None
+) -> CaseVerdict:
+    """The same of what was read before."""
+    artefacts = _Artefacts(reader, contents, progress or (lambda _done, _total: None))
+    broken = artefacts.check()
+    seals = check_seals(contents, trust)
+    head = contents.head
     failures = [
-        manifests.failure,
-        *(failure for _, failure in broken),
-        events.failure,
-        *_head_failures(case_dir, manifests, events),
-        *_custody_gaps(manifests.links, events.links),
+        contents.head_failure,
+        contents.manifests.failure,
+        *_end_failures(contents.manifests, case_id, (head.manifests, head.manifest_head) if head else None),
+        *broken.values(),
+        artefacts.listing_failure,
+        contents.custody.failure,
+        *_end_failures(contents.custody, case_id, (head.custody, head.custody_head) if head else None),
+        f"head.json: expected case {case_id}, found {head.case_id}" if head and head.case_id != case_id else "",
+        *_custody_failures(contents),
+        *seals.failures,
     ]
     first = next((failure for failure in failures if failure), "")
     return CaseVerdict(
-        items=len(manifests.links),
-        verified=sum(not failure for _, failure in broken),
+        items=len(contents.manifests.links),
+        verified=len(contents.manifests.links) - len(broken),
         ok=not first,
         first_failure=first,
-        unregistered=_unregistered(case_dir, manifests.links),
+        seals=tuple(seals.refs),
+        unsealed=_unsealed(contents, seals),
+        unregistered=artefacts.unregistered,
+        warnings=(*artefacts.warnings, *_key_warnings(seals, trust), *seals.warnings),
     )
 
 
-def _chain(folder: Path, kind: type[Link], place: Callable[[Link, int, str], str]) -> Chain[Link]:
-    links: list[Link] = []
-    head = GENESIS
-    for seq, path in enumerate(sorted(folder.glob("*.json")), start=1):
-        link, failure = _link(path, kind)
-        failure = failure or (place(link, seq, head) if link is not None else "")
-        if link is None or failure:
-            return Chain(tuple(links), head, f"{folder.name}/{path.name}: {failure}")
-        if path.name != chained_name(seq, _key(link)):
-            found = f"{folder.name}/{path.name}: expected the name {chained_name(seq, _key(link))}"
-            return Chain(tuple(links), head, found)
-        links.append(link)
-        head = sha256(canonical(link)).hexdigest()
-    return Chain(tuple(links), head)
+class _Artefacts:
+    """The bytes of every item against its manifest."""
 
+    def __init__(self, reader: CaseReader, contents: CaseContents, progress: Progress) -> None:
+        self._reader, self._progress = reader, progress
+        self._items = [manifest.item for manifest in contents.manifests.links]
+        self._total, self._done = sum(item.size for item in self._items if item.storage), 0
+        self.warnings: list[str] = []
+        self.listing_failure = ""
+        self._kept = self._list()
+        known = {item.evidence_id for item in self._items}
+        strangers = (kept for kept in (self._kept or {}).values() if kept.evidence_id not in known)
+        self.unregistered = tuple(f"{kept.evidence_id}/{kept.name}" for kept in strangers)
 
-def _link(path: Path, kind: type[Link]) -> tuple[Link | None, str]:
-    try:
-        content = path.read_bytes()
-        link = kind.model_validate_json(content)
-    except (OSError, ValidationError) as error:
-        return None, f"can't be read as a {kind.__name__}: {str(error).splitlines()[0]}"
-    if canonical(link) != content:
-        return None, "is not in the canonical form in which it was hashed"
-    return link, ""
+    def check(self) -> dict[str, str]:
+        """Why items do not hold, by id."""
+        found = {item.evidence_id: self._failure(item) for item in self._items}
+        return {evidence_id: failure for evidence_id, failure in found.items() if failure}
 
+    def _list(self) -> dict[str, Kept] | None:
+        """What lies there, by id; None where something lies there that can't be told apart."""
+        try:
+            return {kept.evidence_id: kept for kept in self._reader.artefacts()}
+        except VaultMismatch as error:
+            self.listing_failure = f"artefacts: {error.summary}"
+            return None
 
-def _key(link: Manifest | CustodyEvent) -> str:
-    return link.item.evidence_id if isinstance(link, Manifest) else link.event_id
+    def _failure(self, item: CollectedItem) -> str:
+        if item.storage is None:
+            return ""
+        kept = self._kept.get(item.evidence_id) if self._kept is not None else None
+        if kept is None and self._kept is not None:
+            return f"{item.evidence_id}: expected artefacts/{item.evidence_id}@{item.name}, found nothing"
+        return (kept and _other_shape(item, kept)) or self._other_bytes(item, item.storage)
 
+    def _other_bytes(self, item: CollectedItem, storage: Storage) -> str:
+        try:
+            found = self._digest(self._reader.read(item.evidence_id))
+        except VaultMissing:
+            return f"{item.evidence_id}: expected artefacts/{item.evidence_id}@{item.name}, found nothing"
+        except (VaultKeyRefused, VaultMismatch) as error:
+            return self._other_stored(item, storage, error.summary)
+        return "" if found == item.sha256 else f"{item.evidence_id}: expected sha256 {item.sha256}, found {found}"
 
-def _manifest_place(manifest: Manifest, seq: int, head: str) -> str:
-    if manifest.seq != seq:
-        return f"expected place {seq} of the chain, found {manifest.seq}"
-    return _continues(manifest.prev_hash, head)
-
-
-def _event_place(event: CustodyEvent, _seq: int, head: str) -> str:
-    return _continues(event.prev_event_hash, head)
-
-
-def _continues(prev_hash: str, head: str) -> str:
-    return "" if prev_hash == head else f"expected to continue {head}, found {prev_hash}"
-
-
-def _artefact(case_dir: Path, item: CollectedItem) -> str:
-    """Why the bytes of an item are not what its manifest says; empty when they are."""
-    if item.storage is None:
+    def _other_stored(self, item: CollectedItem, storage: Storage, why: str) -> str:
+        """Bytes that can't be decrypted here, against the checksum that the vault gave of them as they are stored."""
+        if not storage.encryption or not isinstance(self._reader, DirectoryCase):
+            return f"{item.evidence_id}: {why}"
+        found = sha256_of(self._reader.path(item.evidence_id))
+        if found != storage.checksum:
+            return f"{item.evidence_id}: expected stored sha256 {storage.checksum}, found {found}"
+        self.warnings.append(f"{item.evidence_id} was checked as it is stored, encrypted: {why}")
         return ""
-    path = case_dir / "artefacts" / artefact_name(item.evidence_id, item.name)
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return f"{item.evidence_id}: expected artefacts/{path.name}, found nothing"
-    if not stat.S_ISREG(found.st_mode):
-        return f"{item.evidence_id}: expected a file, found something else at artefacts/{path.name}"
-    if found.st_size != item.size:
-        return f"{item.evidence_id}: expected {item.size} bytes, found {found.st_size}"
-    digest = sha256_of(path)
-    if digest != item.sha256:
-        return f"{item.evidence_id}: expected sha256 {item.sha256}, found {digest}"
-    return ""
+
+    def _digest(self, chunks: Iterator[bytes]) -> str:
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+            self._done += len(chunk)
+            self._progress(self._done, self._total)
+        return digest.hexdigest()
 
 
-def _head_failures(case_dir: Path, manifests: Chain[Manifest], events: Chain[CustodyEvent]) -> Iterator[str]:
-    try:
-        head = Head.model_validate_json((case_dir / HEAD_FILE).read_bytes())
-    except (OSError, ValidationError) as error:
-        yield f"{HEAD_FILE}: can't be read: {str(error).splitlines()[0]}"
+def _other_shape(item: CollectedItem, kept: Kept) -> str:
+    if kept.name != item.name:
+        return f"{item.evidence_id}: expected the name {item.name}, found {kept.name}"
+    return "" if kept.size == item.size else f"{item.evidence_id}: expected {item.size} bytes, found {kept.size}"
+
+
+def _custody_failures(contents: CaseContents) -> Iterator[str]:
+    """Items that nobody is on record to have collected, and events that contradict the manifests."""
+    items = {manifest.item.evidence_id: manifest.item for manifest in contents.manifests.links}
+    collected = {event.evidence_id for event in contents.custody.links if event.action == "collect"}
+    for evidence_id in items:
+        if evidence_id not in collected:
+            yield f"{evidence_id}: expected a custody event of its collection, found none"
+    if contents.manifests.failure:
+        return  # what is not known here may be known behind the break
+    for number, event in enumerate(contents.custody.links, start=1):
+        if event.evidence_id is None:
+            continue
+        path, item = contents.custody.path(number), items.get(event.evidence_id)
+        if item is None:
+            yield f"{path}: tells of {event.evidence_id}, which no manifest names"
+        elif {event.hash_before, event.hash_after} - {None, item.sha256}:
+            other = event.hash_after if event.hash_after not in {None, item.sha256} else event.hash_before
+            yield f"{path}: {event.evidence_id} had sha256 {other} then, its manifest says {item.sha256}"
+
+
+def _end_failures(chain: Chain[Link], case_id: str, end: tuple[int, str] | None) -> Iterator[str]:
+    """What the head says of a chain against the chain."""
+    found = len(chain.links)
+    if any(link.case_id != case_id for link in chain.links):
+        yield f"{chain.folder}: expected case {case_id} only, found another one's"
+    if end is None or chain.failure:
         return
-    if head.case_id != case_dir.name:
-        yield f"{HEAD_FILE}: expected case {case_dir.name}, found {head.case_id}"
-    for what, count, end, chain in (
-        ("manifests", head.manifests, head.manifest_head, manifests),
-        ("custody", head.custody, head.custody_head, events),
-    ):
-        if count != len(chain.links):
-            yield f"{what}: expected {count} as the head says, found {len(chain.links)}"
-        if end != chain.head:
-            yield f"{what}: expected to end with {end} as the head says, found {chain.head}"
-        if any(link.case_id != case_dir.name for link in chain.links):
-            yield f"{what}: expected case {case_dir.name} only, found another one's"
+    if end[0] > found:
+        yield f"{chain.path(found + 1)}: missing, head.json says there are {end[0]}, found {found}"
+    elif end[0] < found:
+        yield f"{chain.path(end[0] + 1)}: head.json says there are {end[0]}, found {found}"
+    elif end[1] != chain.head:
+        yield f"{chain.path(found)}: expected sha256 {end[1]} as head.json says, found {chain.head}"
 
 
-def _custody_gaps(manifests: Sequence[Manifest], events: Sequence[CustodyEvent]) -> Iterator[str]:
-    """Items that nobody is on record to have collected."""
-    known = {event.evidence_id for event in events if event.action == "collect"}
-    for manifest in manifests:
-        if manifest.item.evidence_id not in known:
-            yield f"{manifest.item.evidence_id}: expected a custody event of its collection, found none"
+def _unsealed(contents: CaseContents, seals: CheckedSeals) -> int:
+    links = len(contents.manifests.links) + len(contents.custody.links)
+    covered = seals.last.predicate if seals.last else None
+    return links - (covered.manifests.length + covered.custody.length if covered else 0)
 
 
-def _unregistered(case_dir: Path, manifests: Sequence[Manifest]) -> tuple[str, ...]:
-    named = {artefact_name(m.item.evidence_id, m.item.name) for m in manifests}
-    folder = case_dir / "artefacts"
-    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return tuple(name.replace(SEPARATOR, "/", 1) for name in found if name not in named)
+def _key_warnings(seals: CheckedSeals, trust: Trust) -> Iterator[str]:
+    if not trust.given:
+        for keyid in sorted({ref.keyid for ref in seals.refs}):
+            yield (
+                f"Seals were checked with a key that came with them. Compare its fingerprint with what you were "
+                f"told by another way: {keyid}"
+            )

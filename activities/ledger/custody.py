@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Table, insert, select
 
-from activities.contracts.evidence import CustodyEvent, Manifest
+from activities.contracts.evidence import CollectedItem, CustodyEvent, Manifest
 from activities.ledger.database import Database
 from activities.ledger.errors import ChainConflict
-from activities.ledger.tables import custody_events, manifests
+from activities.ledger.evidence import found_by
+from activities.ledger.tables import custody_events, evidence_index, manifests
 from playbooks.canonical import canonical
 
 GENESIS = "0" * 64
@@ -42,12 +43,19 @@ class Custody:
                 return known
             row = {"case_id": case_id, "seq": seq, "evidence_id": built.item.evidence_id}
             connection.execute(insert(manifests).values(row | _document(built)))
+            connection.execute(insert(evidence_index).values(found_by(built)))
         return built
 
     def manifests(self, case_id: str) -> list[Manifest]:
         """The chain of a case, in order."""
         with self._database.read() as connection:
             return [Manifest.model_validate_json(document) for document in _documents(connection, manifests, case_id)]
+
+    def manifest(self, case_id: str, evidence_id: str) -> Manifest | None:
+        """One item of a case, if there is one."""
+        with self._database.read() as connection:
+            document = _find(connection, manifests, case_id, manifests.c.evidence_id == evidence_id)
+        return Manifest.model_validate_json(document) if document is not None else None
 
     def append_custody(self, case_id: str, build: Callable[[int, str], CustodyEvent]) -> CustodyEvent:
         """Chain one event; an event whose id is known is returned as it stands.
@@ -96,12 +104,17 @@ def _known_manifest(connection: Connection, built: Manifest) -> Manifest | None:
     if document is None:
         return None
     known = Manifest.model_validate_json(document)
-    if known.item != built.item:
+    if _collected(known) != _collected(built):
         raise ChainConflict(
             f"Evidence {built.item.evidence_id} of case {built.case_id} is chained with other content.",
             hint="An item is never replaced: give the new one its own id and name it in derived_from.",
         )
     return known
+
+
+def _collected(manifest: Manifest) -> CollectedItem:
+    """The item without how it is kept: a hold that was set since makes it no other item."""
+    return manifest.item.model_copy(update={"storage": None})
 
 
 def _find(connection: Connection, chain: Table, case_id: str, mine: object) -> str | None:

@@ -14,10 +14,12 @@ from sqlalchemy import text
 from activities.ledger.audit import AuditChain
 from activities.ledger.custody import Custody
 from activities.ledger.database import Database
+from activities.ledger.evidence import EvidenceIndex
 from activities.ledger.hosts import Hosts
 from activities.ledger.incidents import Incidents
 from activities.ledger.intake import Intake
 from activities.ledger.join_tokens import JoinTokens
+from activities.ledger.links import EvidenceLinks
 from activities.ledger.refusals import Refusals
 from activities.ledger.reservations import Reservations
 from activities.ledger.schema import migrate
@@ -31,6 +33,8 @@ class Ledger:
         self._database = database
         self.audit = AuditChain(database)
         self.custody = Custody(database)
+        self.evidence = EvidenceIndex(database)
+        self.evidence_links = EvidenceLinks(database, self.audit)
         self.hosts = Hosts(database)
         self.incidents = Incidents(database, self.audit)
         self.intake = Intake(database, self.hosts)

@@ -183,6 +183,37 @@ custody_events = Table(
     UniqueConstraint("case_id", "event_id", name="uq_custody_case_event"),
 )
 
+# What manifests are found by; made together with each.
+evidence_index = Table(
+    "evidence_index",
+    metadata,
+    Column("case_id", String(256), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("host", String(256), nullable=False),
+    Column("resource_id", String(256), nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("tlp", String(16), nullable=False),
+    Column("collected_at", UtcTime, nullable=False),
+    Index("ix_evidence_index_collected", "collected_at", "case_id", "seq"),
+    Index("ix_evidence_index_host", "host", "collected_at"),
+    Index("ix_evidence_index_resource", "resource_id", "collected_at"),
+)
+
+evidence_links = Table(
+    "evidence_links",
+    metadata,
+    Column("link_id", String(64), primary_key=True),
+    Column("case_id", String(256), nullable=False),
+    Column("evidence_id", String(256), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("revoked_at", UtcTime, nullable=True),
+    Index("ix_evidence_links_item", "case_id", "evidence_id"),
+)
+
 ledger_state = Table(
     "ledger_state",
     metadata,

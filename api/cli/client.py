@@ -14,6 +14,8 @@ from api.settings import ClientSettings, load
 from segmentation.errors import FirebreakError
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+# Before the first byte of an export the case is sealed; between two pieces of an item nothing takes as long.
+PATIENT = httpx.Timeout(300.0, connect=5.0)
 
 
 class ApiRefused(FirebreakError):
@@ -54,10 +56,23 @@ class ApiClient:
         """DELETE; None where nothing is answered."""
         return self._call("DELETE", path, params=query)
 
+    def head(self, path: str) -> httpx.Headers:
+        """What the headers of a GET would say."""
+        with self._reached():
+            response = self.http.head(path)
+        if response.is_error:  # its problem document is what a HEAD leaves out
+            self.get(path.rpartition("/")[0])
+            raise ApiRefused(f"The API answered {response.status_code} for {path}.", hint="Look at the list.")
+        return response.headers
+
     @contextmanager
-    def stream(self, path: str, **query: str) -> Iterator[httpx.Response]:
-        """GET whose body is read piece by piece."""
-        with self._reached(), self.http.stream("GET", path, params=query) as response:
+    def stream(
+        self, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None, **query: str
+    ) -> Iterator[httpx.Response]:
+        """GET, or with a body POST, whose answer is read piece by piece."""
+        method = "GET" if body is None else "POST"
+        asked = self.http.stream(method, path, params=query, json=body, headers=headers, timeout=PATIENT)
+        with self._reached(), asked as response:
             if response.is_error:
                 response.read()
             _check(response)

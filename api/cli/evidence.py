@@ -1,35 +1,53 @@
-"""`firebreak evidence`: list, get, verify. Every read says why, and is kept in the custody chain."""
+"""`firebreak evidence`: list and get, and beside them what is done with evidence and how it is checked.
 
-import hashlib
+Every read says why, and is kept in the custody chain.
+"""
+
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-import httpx
 import typer
 
 from api.cli.client import api
+from api.cli.evidence_checks import export, verify
+from api.cli.evidence_custody import hold, release, seal, show
+from api.cli.evidence_views import link, preview, unlink
 from api.cli.output import AsJson, print_json, print_table, say
-from segmentation.errors import FirebreakError
 
 app = typer.Typer(no_args_is_help=True, help="Evidence: what was collected, and whether it still is what it was.")
 Id = Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")]
+COLUMNS = ("item", "kind", "outcome", "bytes", "sha256", "reason")
 
-
-class EvidenceBroken(FirebreakError):
-    """Evidence that is not what was recorded."""
-
-    code: ClassVar[str] = "evidence-broken"
+for command in (show, preview, verify, export, seal, hold, release, link, unlink):
+    app.command()(command)
 
 
 @app.command("list")
-def list_(context: typer.Context, incident_id: Id, as_json: AsJson = False) -> None:
-    """List the items of a case, absent ones too."""
-    case = api(context).get(f"/v1/incidents/{incident_id}/evidence")
-    if as_json:
-        print_json(case)
+def list_(  # noqa: PLR0913 - each is one option
+    context: typer.Context,
+    incident_id: Annotated[str | None, typer.Argument(help="None: every incident.", metavar="[INCIDENT]")] = None,
+    *,
+    host: Annotated[str | None, typer.Option(help="Name or id of a host or target.")] = None,
+    kind: Annotated[str | None, typer.Option(help="packets, ebpf-events, volatile, logs, ...")] = None,
+    outcome: Annotated[str | None, typer.Option(help="collected, empty, missing, failed or truncated.")] = None,
+    since: Annotated[str | None, typer.Option(help="Collected then or later, such as 2026-03-04T05:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Collected before.")] = None,
+    text: Annotated[str | None, typer.Option(help="Part of an item's id or file name.")] = None,
+    tlp: Annotated[str | None, typer.Option(help="CLEAR, GREEN, AMBER, AMBER+STRICT or RED.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """List the items of a case, or find some across incidents; absent ones too."""
+    wanted = {"host": host, "kind": kind, "outcome": outcome, "since": since, "until": until, "text": text, "tlp": tlp}
+    if incident_id is not None and not any(wanted.values()):
+        _list_case(context, incident_id, as_json=as_json)
         return
-    columns = ("item", "kind", "outcome", "bytes", "sha256", "reason")
-    print_table(columns, [_row(m["item"]) for m in case["manifests"]], empty="Nothing was collected yet.")
+    items = _found(context, wanted | {"incident": incident_id}, limit)
+    if as_json:
+        print_json({"items": items})
+        return
+    rows = [(m["case_id"], m["item"]["source"]["host"], *_row(m["item"])) for m in items]
+    print_table(("incident", "host", *COLUMNS), rows, empty="Nothing is like that.")
 
 
 @app.command()
@@ -40,75 +58,35 @@ def get(
     purpose: Annotated[str, typer.Option(help="Why you read it; it is kept.")],
     output: Annotated[Path | None, typer.Option(help="File to write; default: the item's own name.")] = None,
 ) -> None:
-    """Fetch one item and check it against its digest."""
-    path = f"/v1/incidents/{incident_id}/evidence/{evidence_id}"
-    with api(context).stream(path, purpose=purpose) as response:
-        target = output or Path(_file_name(response) or evidence_id)
-        partial = target.with_name(target.name + ".partial")
-        found = _save(response, partial)
-    announced = response.headers.get("content-digest", "")
-    if announced != found:
-        partial.unlink()
-        raise EvidenceBroken(f"{evidence_id} came with {found}, announced was {announced}.", hint="Fetch it again.")
-    try:
-        target.hardlink_to(partial)  # never replaces a file that is there
-    except FileExistsError as error:
-        raise EvidenceBroken(f"There is a file {target} already.", hint="Name another with --output.") from error
-    finally:
-        partial.unlink()
-    say(f"{target}: {target.stat().st_size} bytes, {found}")
+    """Fetch one item and check it against its digest; what broke off goes on where it was."""
+    from api.cli.evidence_downloads import download
+
+    target = download(api(context), f"/v1/incidents/{incident_id}/evidence/{evidence_id}", purpose, output)
+    say(f"{target}: {target.stat().st_size} bytes, as collected.")
 
 
-@app.command()
-def verify(
-    context: typer.Context,
-    incident_id: Annotated[str, typer.Argument(help="Id of the incident, or a case's directory.", metavar="CASE")],
-    as_json: AsJson = False,
-) -> None:
-    """Recompute every hash of a case: by the API, or of a directory on its own, offline."""
-    verdict = _verify_directory(Path(incident_id)) if Path(incident_id).is_dir() else _ask(context, incident_id)
+def _list_case(context: typer.Context, incident_id: str, *, as_json: bool) -> None:
+    case = api(context).get(f"/v1/incidents/{incident_id}/evidence")
     if as_json:
-        print_json(verdict)
-    if not verdict["ok"]:
-        raise EvidenceBroken(
-            f"{verdict['verified']} of {verdict['items']} items hold. First: {verdict['first_failure']}",
-            hint="Keep everything as it is; compare with a copy that was made earlier.",
-        )
-    say(f"{verdict['verified']} of {verdict['items']} items hold, and both chains.")
+        print_json(case)
+        return
+    print_table(COLUMNS, [_row(m["item"]) for m in case["manifests"]], empty="Nothing was collected yet.")
 
 
-def _ask(context: typer.Context, incident_id: str) -> dict[str, Any]:
-    verdict: dict[str, Any] = api(context).get(
-        f"/v1/incidents/{incident_id}/evidence/verification", purpose="firebreak evidence verify"
-    )
-    return verdict
-
-
-def _verify_directory(directory: Path) -> dict[str, Any]:
-    from activities.evidence.verify import verify_case_directory
-
-    return verify_case_directory(directory.resolve()).model_dump(mode="json")
+def _found(context: typer.Context, wanted: dict[str, str | None], limit: int) -> list[dict[str, Any]]:
+    """Pages until there are enough."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while len(items) < limit:
+        page = api(context).get("/v1/evidence", **wanted, limit=min(200, limit - len(items)), cursor=cursor)
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return items
 
 
 def _row(item: dict[str, Any]) -> tuple[object, ...]:
     outcome = item["outcome"]
     digest = (item["sha256"] or "")[:16]
     return item["evidence_id"], item["kind"], outcome["state"], item["size"], digest, outcome["reason"]
-
-
-def _save(response: httpx.Response, path: Path) -> str:
-    """Write the body; its digest, spelled as Content-Digest spells it."""
-    from activities.evidence.receive import content_digest
-
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for chunk in response.iter_bytes():
-            digest.update(chunk)
-            file.write(chunk)
-    return content_digest(digest.hexdigest())
-
-
-def _file_name(response: httpx.Response) -> str:
-    """The name that the API gives, without any folder."""
-    _, _, name = response.headers.get("content-disposition", "").partition('filename="')
-    return Path(name.rstrip('"')).name

@@ -41,16 +41,20 @@ def worker(
     state_dir: StateDir = None,
     role: Annotated[
         Literal["control", "aws", "kubernetes"],
-        typer.Option(help="control: workflows, SIEM, ledger; else the kill-switch of that platform alone."),
+        typer.Option(help="control: workflows, SIEM, ledger; else kill-switch and evidence of that platform alone."),
     ] = "control",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="Join token, for a platform's worker on another machine: it joins at FIREBREAK_API_URL."),
+    ] = None,
 ) -> None:
-    """Run workflows and control activities, or the kill-switch of one platform."""
+    """Run workflows and control activities, or the kill-switch and the collectors of one platform."""
     if role != "control":
         from api.processes.target_worker import run_target_worker
 
         chosen = load(TargetWorkerSettings, config, state_dir=state_dir)
         configure(chosen.log_format, chosen.log_level)
-        _run(run_target_worker(chosen, role))
+        _run(run_target_worker(chosen, role, token_file))
         return
     from api.processes.worker import run_worker
 

@@ -17,10 +17,11 @@ import structlog
 from temporalio.worker import Worker
 
 from activities.host.artefacts import EvidenceSender, HostFacts
-from activities.host.capture import PacketSettings
+from activities.host.capture_tools import PacketSettings
 from activities.host.collection import HostEvidence
 from activities.host.denial_tail import DenialTail
 from activities.host.drift import RulesetWatcher, Tampering
+from activities.host.event_ring import EventLimits
 from activities.host.flow_documents import FlowHost
 from activities.host.flows import FlowShipper
 from activities.host.interfaces import read_interfaces
@@ -28,8 +29,10 @@ from activities.host.killswitch import HostKillswitch
 from activities.host.nft import Nft
 from activities.host.ping import ping_host
 from activities.host.recorder import FlightRecorder, RecorderSettings
-from activities.host.upload import VaultUploader, post_signed
+from activities.host.signed import post_signed
+from activities.host.upload import VaultUploader
 from activities.host.volatile import VolatileCollector
+from activities.host.volatile_files import ContentLimits
 from activities.orders.codec import agent_converter
 from activities.orders.interceptor import OrderGuard
 from activities.orders.journal import OrderJournal
@@ -135,7 +138,8 @@ class Agent:
     def _verbs(self) -> list[Callable[..., Any]]:
         facts = HostFacts.read(self._host.workload_id, self._host.name)
         uploader = VaultUploader(self._http, self._identity.api_url, self._host.workload_id, self._key)
-        evidence = HostEvidence(self._recorder, EvidenceSender(facts, uploader), VolatileCollector(facts))
+        volatile = VolatileCollector(facts, content_limits(self._settings))
+        evidence = HostEvidence(self._recorder, EvidenceSender(facts, uploader), volatile)
         collectors = (evidence.freeze_recorder, evidence.finish_capture, evidence.collect_volatile)
         return [ping_host, *self._killswitch.activities, *collectors]
 
@@ -162,7 +166,26 @@ def flow_shipper(settings: AgentSettings, identity: Identity) -> FlowShipper | N
 def recorder_settings(settings: AgentSettings) -> RecorderSettings:
     """The recorder as the settings want it; without interfaces named, every one that is up but loopback."""
     interfaces = settings.recorder_interfaces or tuple(i.name for i in read_interfaces() if i.name != "lo")
-    return RecorderSettings(enabled=settings.recorder, packets=PacketSettings(interfaces=interfaces))
+    packets = PacketSettings(
+        interfaces=interfaces,
+        capture_filter=settings.recorder_filter,
+        buffer_mib=settings.recorder_buffer_mib,
+        capture_max_kib=settings.capture_max_mib << 10,
+    )
+    # In there: every interface but the loopback; ours have other names.
+    elsewhere = {"interfaces": ()}
+    return RecorderSettings(
+        enabled=settings.recorder,
+        packets=packets,
+        namespaces=tuple(packets.model_copy(update=elsewhere | {"namespace": n}) for n in settings.recorder_namespaces),
+        events=EventLimits(max_age_seconds=settings.recorder_age_seconds),
+        max_age_seconds=settings.recorder_age_seconds,
+    )
+
+
+def content_limits(settings: AgentSettings) -> ContentLimits:
+    """How much one collection takes at most."""
+    return ContentLimits(file_max_bytes=settings.file_max_mib << 20)
 
 
 def tell_tampering(tampering: Tampering) -> None:

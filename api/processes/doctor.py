@@ -3,6 +3,7 @@
 Owns the checks. Changes nothing; a check that can't be made says so and counts as a problem.
 """
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 
+from activities.evidence.vault.opening import examine_vault
 from activities.ledger.ledger import Ledger
 from api.processes.describe import CATALOG
 from api.processes.embedded import find_program
@@ -47,7 +49,7 @@ class Finding(Frozen):
 async def examine(settings: UpSettings, *, as_json: bool = False) -> int:
     """Look at everything and print it; 0 if nothing is missing or unreachable."""
     findings = [*tools(), rights(), embedded(), playbooks(settings), safeguards(settings), state(settings)]
-    findings += [await _safely(look, settings) for look in (ledger, stop, temporal, api, siem)]
+    findings += [await _safely(look, settings) for look in (ledger, vault, stop, temporal, api, siem)]
     _print(findings, as_json=as_json)
     return int(any(f.state in {"missing", "unreachable", "STOPPED"} for f in findings))
 
@@ -134,6 +136,12 @@ async def ledger(settings: UpSettings) -> Finding:
     if not verdict.ok:
         return Finding(name="ledger", state="missing", detail=verdict.first_failure, remedy="firebreak audit verify")
     return Finding(name="ledger", state="ok", detail=f"{verdict.events} audit events, chain whole")
+
+
+async def vault(settings: UpSettings) -> Finding:
+    """Whether evidence can be kept as the settings say: key, bucket, Object Lock."""
+    detail = await asyncio.to_thread(examine_vault, settings.vault_place)
+    return Finding(name="vault", state="ok", detail=detail)
 
 
 async def stop(settings: UpSettings) -> Finding:

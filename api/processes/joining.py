@@ -102,7 +102,7 @@ def join(url: str, token: str, settings: AgentSettings) -> Identity:
         "workload": workload.model_dump(mode="json"),
         "public_key": b64encode(public_bytes(key.public_key())).decode(),
     }
-    answer = _post(f"{url.rstrip('/')}/v1/hosts/join", token, body)
+    answer = post_join(f"{url.rstrip('/')}/v1/hosts/join", token, body)
     identity = Identity(
         workload=workload,
         control_public_key=answer["control_public_key"],
@@ -153,7 +153,13 @@ def control_key(identity: Identity) -> bytes:
     return b64decode(identity.control_public_key)
 
 
-def _post(url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
+def post_join(url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What the control plane answers to somebody who wants in.
+
+    Raises:
+        JoinUnreachable: nobody answers.
+        JoinRefused: it says no.
+    """
     try:
         answer = httpx.post(url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=15)
     except httpx.HTTPError as error:

@@ -22,7 +22,7 @@ def roles_of(settings: UpSettings) -> tuple[Role, ...]:
     return tuple(role for role, is_wanted in chosen if is_wanted)
 
 
-def role_environment(settings: UpSettings, temporal_address: str) -> dict[str, str]:
+def role_environment(settings: UpSettings, temporal_address: str, api_url: str) -> dict[str, str]:
     """The settings of a platform's worker, as the variables that it reads."""
     chosen = {
         "state_dir": str(settings.state_dir.resolve()),
@@ -33,6 +33,10 @@ def role_environment(settings: UpSettings, temporal_address: str) -> dict[str, s
         "clusters": json.dumps(settings.clusters),
         "aws_endpoint_url": settings.aws_endpoint_url,
         "aws_role": settings.aws_role,
+        "aws_forensic_kms_key": settings.aws_forensic_kms_key,
+        "aws_forensic_account": settings.aws_forensic_account,
+        "api_url": api_url,
+        "worker_name": settings.worker_name,
         "aws_external_id": settings.aws_external_id.get_secret_value() if settings.aws_external_id else "",
     }
     return {f"FIREBREAK_{key.upper()}": value for key, value in chosen.items()}

@@ -5,6 +5,7 @@ starts and decisions, and only the public half of the key that signs orders.
 """
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,9 +16,10 @@ from activities.ledger.ledger import Ledger
 from activities.orders.codec import Seal, control_converter
 from activities.orders.keys import load_or_create_secret
 from api.app import create_app
-from api.dependencies import Advertised, ApiDependencies
+from api.dependencies import LINK_KEY, Advertised, ApiDependencies
 from api.processes.addresses import lifeline_of, port_of
 from api.processes.dispatcher import wake, wake_path
+from api.processes.sealing import open_trust
 from api.settings import ServeSettings
 from api.sources import Sources
 from api.tokens import Tokens
@@ -80,9 +82,11 @@ def dependencies(settings: ServeSettings, ledger: Ledger) -> ApiDependencies:
         tokens=Tokens(settings.state_dir),
         sources=Sources(settings.state_dir),
         temporal=TemporalConnection(settings, ledger),
-        vault_dir=settings.vault,
+        vault_place=settings.vault_place,
         control_public_key=public_key(settings.state_dir),
         advertised=advertised(settings),
+        link_key_file=settings.state_dir / LINK_KEY,
+        seal_trust=partial(open_trust, settings),
         wake=lambda: wake(dispatcher),
     )
 

@@ -1,61 +1,92 @@
-"""`firebreak worker --role aws|kubernetes`: the kill-switch of one platform, on that platform's queue.
+"""`firebreak worker --role aws|kubernetes`: kill-switch and collectors of one platform, on that platform's queue.
 
-Owns their assembly. Holds that platform's credentials and the control plane's seal; neither the SIEM's nor the ledger's
-nor another target's. One process may serve several clusters: each has a queue of its own.
+Owns their assembly. Holds that platform's credentials, the control plane's seal and a key of its own to hand evidence
+over with; neither the SIEM's nor the ledger's nor the vault's, nor another target's. One process may serve several
+clusters: each has a queue of its own.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.evidence.platforms.collect import OpenEvidence, PlatformEvidence
+from activities.host.upload import VaultUploader
 from activities.killswitch.verbs import OpenPlatform, PlatformKillswitch
 from activities.orders.codec import Seal, control_converter
 from activities.orders.interceptor import ErrorTranslation
 from activities.orders.keys import load_or_create_secret
 from api.processes.connecting import connect
 from api.processes.platform_roles import Role, ready_mark
+from api.processes.worker_identity import join_worker, key_of, who_is
 from api.settings import SettingsInvalid, TargetWorkerSettings
 
 log = structlog.get_logger(__name__)
-# Ten targets of one incident are contained side by side.
-THREADS = 16
+# Ten targets of one incident are contained side by side; collecting takes minutes and has threads of its own.
+THREADS, EVIDENCE_THREADS = 16, 8
+UPLOAD_SECONDS = 30
+Stack = contextlib.AsyncExitStack
 
 
-async def run_target_worker(settings: TargetWorkerSettings, role: Role) -> None:
+@dataclass(frozen=True)
+class Platform:
+    """One platform as this worker serves it."""
+
+    queues: tuple[str, ...]
+    open_platform: OpenPlatform
+    open_evidence: OpenEvidence
+
+
+async def run_target_worker(settings: TargetWorkerSettings, role: Role, token_file: Path | None = None) -> None:
     """Run until cancelled; a call under way is finished first."""
-    queues, open_platform = _aws(settings) if role == "aws" else _kubernetes(settings)
+    platform = _aws(settings) if role == "aws" else _kubernetes(settings)
+    if token_file is not None:
+        await asyncio.to_thread(join_worker, settings, role, token_file)
     seal = Seal(load_or_create_secret(settings.state_dir / "seal.secret"))
     converter = control_converter(seal, None, lambda _: None)
     client = await connect(settings.temporal_address, settings.temporal_namespace, converter)
-    with ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix=role) as executor:
-        workers = [_worker(client, queue, open_platform, executor) for queue in queues]
-        async with contextlib.AsyncExitStack() as running:
-            for worker in workers:
-                await running.enter_async_context(worker)
-            ready_mark(settings.state_dir, role).touch()
-            log.info("worker of a platform is ready", role=role, queues=queues)
-            await asyncio.Event().wait()
+    async with contextlib.AsyncExitStack() as running:
+        http = running.enter_context(httpx.Client(timeout=UPLOAD_SECONDS))
+        collect = _evidence(settings, role, platform, http).collect_from_platform
+        switch = PlatformKillswitch(platform.open_platform).activities
+        for queue in platform.queues:
+            for name, verbs, size in ((queue, switch, THREADS), (f"{queue}.evidence", [collect], EVIDENCE_THREADS)):
+                await running.enter_async_context(_worker(client, name, verbs, size, running))
+        ready_mark(settings.state_dir, role).touch()
+        log.info("worker of a platform is ready", role=role, queues=platform.queues)
+        await asyncio.Event().wait()
 
 
-def _worker(client: Client, queue: str, open_platform: OpenPlatform, executor: ThreadPoolExecutor) -> Worker:
+def _evidence(settings: TargetWorkerSettings, role: Role, platform: Platform, http: httpx.Client) -> PlatformEvidence:
+    worker = who_is(settings, role)
+    uploader = VaultUploader(http, settings.api_url, worker.workload_id, key_of(settings, role))
+    return PlatformEvidence(platform.open_evidence, worker, uploader, settings.state_dir / f"evidence-{role}")
+
+
+def _worker(client: Client, queue: str, verbs: Sequence[Callable[..., Any]], size: int, running: Stack) -> Worker:
+    executor = running.enter_context(ThreadPoolExecutor(size, thread_name_prefix=queue))
     return Worker(
         client,
         task_queue=queue,
-        activities=PlatformKillswitch(open_platform).activities,
+        activities=verbs,
         activity_executor=executor,
-        max_concurrent_activities=THREADS,
+        max_concurrent_activities=size,
         interceptors=[ErrorTranslation()],
     )
 
 
-def _kubernetes(settings: TargetWorkerSettings) -> tuple[list[str], OpenPlatform]:
+def _kubernetes(settings: TargetWorkerSettings) -> Platform:
     # Each role imports its own SDK: the other's is seconds of start and tens of megabytes.
     from activities.kubernetes.client import open_cluster
+    from activities.kubernetes.evidence import open_evidence
     from activities.kubernetes.platform import open_platform
 
     if not settings.clusters:
@@ -67,12 +98,14 @@ def _kubernetes(settings: TargetWorkerSettings) -> tuple[list[str], OpenPlatform
     clients = {
         name: open_cluster(Path(kubeconfig) if kubeconfig else None) for name, kubeconfig in settings.clusters.items()
     }
-    return [f"kubernetes.{name}" for name in clients], open_platform(clients)
+    return Platform(tuple(f"kubernetes.{name}" for name in clients), open_platform(clients), open_evidence(clients))
 
 
-def _aws(settings: TargetWorkerSettings) -> tuple[list[str], OpenPlatform]:
+def _aws(settings: TargetWorkerSettings) -> Platform:
     import boto3
 
+    from activities.aws.evidence import open_evidence
+    from activities.aws.evidence_scene import Forensics
     from activities.aws.sessions import AwsAccess, AwsSessions
 
     if settings.aws_external_id is None:
@@ -85,4 +118,6 @@ def _aws(settings: TargetWorkerSettings) -> tuple[list[str], OpenPlatform]:
         role=settings.aws_role,
         external_id=settings.aws_external_id.get_secret_value(),
     )
-    return ["aws"], AwsSessions(access, boto3.Session()).open
+    sessions = AwsSessions(access, boto3.Session())
+    forensics = Forensics(kms_key=settings.aws_forensic_kms_key, account=settings.aws_forensic_account)
+    return Platform(("aws",), sessions.open, open_evidence(sessions, forensics))

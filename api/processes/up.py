@@ -24,7 +24,9 @@ from api.processes.describe import CATALOG
 from api.processes.embedded import http_ready, siem_program, temporal_program, temporal_ready
 from api.processes.forwarding import LOOPBACK, forwarding
 from api.processes.platform_roles import marked_ready, ready_mark, role_environment, roles_of
+from api.processes.sealing import sealing_environment
 from api.processes.supervisor import Program, Supervisor, firebreak
+from api.processes.worker_identity import admit_workers
 from api.settings import SettingsInvalid, UpSettings
 from api.sources import Sources
 from api.tokens import Tokens
@@ -137,11 +139,16 @@ async def start_parts(settings: UpSettings, supervisor: Supervisor) -> None:
     environment = environment_of(settings)
     await supervisor.start(Program("api", firebreak("serve"), environment))
     await supervisor.start(Program("worker", firebreak("worker"), environment))
+    await asyncio.to_thread(admit_workers, settings)
     address = temporal_address(settings)
     for role in roles_of(settings):
         ready_mark(settings.state_dir, role).unlink(missing_ok=True)
         await supervisor.start(
-            Program(f"worker-{role}", firebreak("worker", "--role", role), role_environment(settings, address))
+            Program(
+                f"worker-{role}",
+                firebreak("worker", "--role", role),
+                role_environment(settings, address, api_url(settings)),
+            )
         )
     await temporal_ready(temporal_address(settings))
     await http_ready(f"{api_url(settings)}/healthz")
@@ -170,6 +177,14 @@ def environment_of(settings: UpSettings) -> dict[str, str]:
         "detect_every_seconds": settings.detect_every_seconds,
         "detect_source": settings.detect_source,
         "vault_dir": settings.vault_dir.resolve() if settings.vault_dir else "",
+        "vault_bucket": settings.vault_bucket,
+        "vault_prefix": settings.vault_prefix,
+        "vault_region": settings.vault_region,
+        "vault_endpoint_url": settings.vault_endpoint_url,
+        "vault_lock_days": settings.vault_lock_days,
+        "vault_key_file": settings.vault_key_file.resolve() if settings.vault_key_file else "",
+        "vault_kms_key": settings.vault_kms_key,
+        **sealing_environment(settings),
         "playbook_dir": settings.playbook_dir.resolve() if settings.playbook_dir else "",
         "safeguards_file": settings.safeguards_file.resolve() if settings.safeguards_file else "",
         "log_group": settings.log_group if settings.log_group is not None else "",

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.evidence.register import EvidenceRegistry
-from activities.evidence.vault.local import LocalVault
+from activities.evidence.sealing.seal import Sealing
+from activities.evidence.vault.opening import open_vault
 from activities.ledger.ledger import Ledger
 from activities.ledger.recording import Recording
 from activities.orders.codec import Seal, control_converter
@@ -47,6 +48,7 @@ from api.processes.describe import CATALOG, Describer
 from api.processes.dispatcher import CONTROL_QUEUE, Dispatcher
 from api.processes.rehearsal import rehearse
 from api.processes.restraints import Restrainer
+from api.processes.sealing import open_authority, open_signer, open_trust
 from api.settings import WorkerSettings
 from api.sources import Sources
 from playbooks.loading import load_catalog, load_detections, load_safeguards
@@ -58,6 +60,7 @@ from workflows.ping_host import PingHostWorkflow
 from workflows.plan_target import PlanTargetWorkflow
 from workflows.post_mortem import PostMortemWorkflow
 from workflows.remediate import RemediateWorkflow
+from workflows.seal_case import SealCaseWorkflow, TimestampSealWorkflow
 
 log = structlog.get_logger(__name__)
 DETECTIONS = Path(__file__).parents[2] / "playbooks" / "detections"
@@ -67,6 +70,8 @@ WORKFLOWS = [
     CollectEvidenceWorkflow,
     RemediateWorkflow,
     PostMortemWorkflow,
+    SealCaseWorkflow,
+    TimestampSealWorkflow,
     PingHostWorkflow,
     PlanTargetWorkflow,
     DetectWorkflow,
@@ -128,15 +133,18 @@ def control_activities(
     settings: WorkerSettings, ledger: Ledger, siem: Elasticsearch | None
 ) -> list[Callable[..., Any]]:
     """Every activity of the control queue."""
-    vault = LocalVault(settings.vault)
-    registry = EvidenceRegistry(ledger.custody, vault)
-    reports = Reports(ledger.incidents, vault.root)
+    vault = open_vault(settings.vault_place)
+    registry = EvidenceRegistry(ledger.custody, vault, partial(open_trust, settings))
+    sealing = Sealing(registry, ledger.custody, vault, cache(partial(open_signer, settings)), open_authority(settings))
+    reports = Reports(ledger.incidents, vault)
     recording = Recording(ledger, partial(ship_events, siem) if siem else _nobody)
     activities: list[Callable[..., Any]] = [
         recording.record_incident,
         recording.read_stop,
         registry.register_evidence,
         registry.verify_case,
+        sealing.seal_case,
+        sealing.timestamp_seal,
         reports.render_report,
     ]
     activities.append(Corroborations(siem, ledger.hosts.hosts).corroborate_alert)

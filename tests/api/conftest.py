@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
 from activities.contracts.incident import GateStatus
+from activities.evidence.vault.opening import VaultPlace
 from activities.ledger.ledger import Ledger
 from api.app import create_app
 from api.dependencies import Advertised, ApiDependencies, Limits
@@ -59,7 +60,7 @@ def dependencies(ledger: Ledger, temporal: FakeTemporal, tmp_path: Path, woken: 
         tokens=Tokens(tmp_path),
         sources=sources,
         temporal=temporal.connect,
-        vault_dir=tmp_path / "vault",
+        vault_place=VaultPlace(directory=tmp_path / "vault"),
         control_public_key=bytes(range(32)),
         advertised=Advertised(
             temporal_address="10.66.0.1:7233",

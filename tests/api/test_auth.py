@@ -23,6 +23,16 @@ DOORS: list[tuple[str, str, Role]] = [
     ("GET", "/v1/incidents/inc-0/evidence", "viewer"),
     ("GET", "/v1/incidents/inc-0/evidence/verification", "responder"),
     ("GET", "/v1/incidents/inc-0/evidence/item-1", "responder"),
+    ("GET", "/v1/evidence", "viewer"),
+    ("HEAD", "/v1/incidents/inc-0/evidence/item-1", "viewer"),
+    ("GET", "/v1/incidents/inc-0/evidence/item-1/preview", "responder"),
+    ("GET", "/v1/incidents/inc-0/evidence/item-1/links", "responder"),
+    ("POST", "/v1/incidents/inc-0/evidence/item-1/links", "responder"),
+    ("DELETE", "/v1/incidents/inc-0/evidence/item-1/links/link-0", "responder"),
+    ("POST", "/v1/incidents/inc-0/evidence/seal", "responder"),
+    ("POST", "/v1/incidents/inc-0/evidence/hold", "responder"),
+    ("POST", "/v1/incidents/inc-0/evidence/release", "approver"),
+    ("POST", "/v1/incidents/inc-0/evidence/export", "responder"),
     ("GET", "/v1/hosts", "viewer"),
     ("DELETE", "/v1/hosts/host-0", "admin"),
     ("POST", "/v1/join-tokens", "admin"),
@@ -50,6 +60,7 @@ OTHERWISE_PROVEN = {
     "/v1/vault/{incident_id}/{evidence_id}",
     "/v1/hosts/join",
     "/v1/hosts/{host_id}/refusals",
+    "/v1/evidence-links/{token}",
 }
 
 
@@ -69,7 +80,7 @@ async def test_a_door_opens_from_its_role_upwards_and_to_nobody_else(
 
 async def test_no_route_is_missing_from_the_list_of_doors(http: httpx.AsyncClient, bearer: Bearer) -> None:
     paths = set((await http.get("/openapi.json")).json()["paths"]) - OPEN - OTHERWISE_PROVEN
-    concrete = {"{incident_id}": "inc-0", "{evidence_id}": "item-1", "{host_id}": "host-0"}
+    concrete = {"{incident_id}": "inc-0", "{evidence_id}": "item-1", "{host_id}": "host-0", "{link_id}": "link-0"}
     for template, value in concrete.items():
         paths = {path.replace(template, value) for path in paths}
     assert paths == {path for _, path, _ in DOORS}

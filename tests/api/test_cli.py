@@ -181,7 +181,7 @@ def test_evidence_is_fetched_checked_and_never_overwrites(
     assert not (tmp_path / "ring.pcapng.partial").exists()
     assert "web-id-web.packets-1" in asked("evidence", "list", "inc-1").stdout
     assert asked("evidence", "verify", "inc-1").exit_code == 0
-    assert asked("evidence", "verify", str(dependencies.vault.root / "case" / "inc-1")).exit_code == 0
+    assert asked("evidence", "verify", str(dependencies.vault_dir / "case" / "inc-1")).exit_code == 0
 
 
 def test_a_broken_playbook_is_named_with_its_place(run: Run, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from api.dependencies import ApiDependencies
 from tests.activities.ledger.making import record, workload
 from tests.activities.ledger.test_custody import building, event
 from tests.api.asking import Asking, agent_headers
+from tests.api.keeping import stored_file
 
 Bearer = Callable[..., dict[str, str]]
 PACKETS = bytes(range(256)) * 1000
@@ -53,7 +54,7 @@ async def kept(http: httpx.AsyncClient, case: ApiDependencies, host_key: Ed25519
     answer = await http.put(TARGET, content=PACKETS, headers=agent_headers(host_key, "PUT", TARGET, PACKETS))
     assert answer.status_code == 201, answer.text
     register(case, Storage.model_validate(answer.json()))
-    return case.vault.find("inc-1", "web-id-web.packets-1")
+    return stored_file(case, ITEM)
 
 
 def alter(kept: Path) -> None:
@@ -67,7 +68,7 @@ def content(kept: Path) -> bytes:
 
 
 def glob(case: ApiDependencies, pattern: str) -> list[Path]:
-    return list(case.vault.root.glob(pattern))
+    return list(case.vault_dir.glob(pattern))
 
 
 async def test_an_item_that_an_agent_brought_is_read_as_it_came(
@@ -212,15 +213,15 @@ async def test_an_upload_without_an_end_stops_at_the_cap(
             yield bytes(65_536)
 
     answer = await http.put(TARGET, content=endless(), headers=agent_headers(host_key, "PUT", TARGET, PACKETS))
-    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
-    assert glob(case, "incoming/*") == []
+    assert (answer.status_code, answer.json()["code"]) == (413, "upload-too-large")
+    assert glob(case, "spool/*") == []
 
 
 async def test_the_report_is_shown_under_a_policy_that_runs_nothing(
     http: httpx.AsyncClient, case: ApiDependencies, bearer: Bearer
 ) -> None:
-    path = case.vault.put_document("inc-1", "documents", "report.html", b"<!doctype html><title>Report</title>")
-    case.ledger.incidents.record(record("inc-1", 2, report_uri=path.as_uri()))
+    uri = case.vault.put_document("inc-1", "documents", "report.html", b"<!doctype html><title>Report</title>")
+    case.ledger.incidents.record(record("inc-1", 2, report_uri=uri))
     answer = await http.get("/v1/incidents/inc-1/report", headers=bearer("viewer"))
     assert answer.text == "<!doctype html><title>Report</title>"
     assert answer.headers["content-type"].startswith("text/html")

@@ -74,7 +74,7 @@ def test_the_parts_are_given_every_setting_that_they_read(tmp_path: Path) -> Non
 
 def test_a_platforms_worker_is_given_its_own_settings_and_no_credentials_of_others(tmp_path: Path) -> None:
     settings = node(tmp_path, siem_api_key="k", clusters={"prod": "/etc/prod"}, aws_external_id="ours")
-    given = role_environment(settings, "127.0.0.1:7233")
+    given = role_environment(settings, "127.0.0.1:7233", "http://127.0.0.1:8080")
     assert given.keys() == {f"FIREBREAK_{name.upper()}" for name in TargetWorkerSettings.model_fields}
     assert given["FIREBREAK_CLUSTERS"] == '{"prod": "/etc/prod"}'
     assert roles_of(settings) == ("kubernetes", "aws")

@@ -1,0 +1,74 @@
+"""Setting and lifting legal holds, in the vault and in the custody chain.
+
+Owns the order between the two: a hold is in the vault before the chain tells of it, a release is in the chain before
+the vault lets go. Who may do which is for `holds` and the door of the API.
+
+    Holds(registry, ledger.custody, vault).set("inc-1", None, actor="user:ada", purpose="court order 7")
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from activities.evidence import custody
+from activities.evidence.errors import HoldRefused
+from activities.evidence.holds import StandingHolds, check_release, holds_of
+from activities.evidence.register import CaseChains, EvidenceRegistry
+from activities.evidence.vault.interface import Vault
+
+
+class Holds:
+    """Sets and lifts holds, in the vault and in the custody chain."""
+
+    def __init__(self, registry: EvidenceRegistry, chains: CaseChains, vault: Vault) -> None:
+        self._registry, self._chains, self._vault = registry, chains, vault
+
+    def standing(self, case_id: str) -> StandingHolds:
+        """What stands now."""
+        return holds_of(self._chains.custody(case_id))
+
+    def set(self, case_id: str, evidence_id: str | None, *, actor: str, purpose: str) -> StandingHolds:
+        """Hold an item, or the case with all that is still to come into it.
+
+        Raises:
+            HoldRefused: there is no such item, or nothing of it is kept.
+            VaultRefused: the vault can't; what it could hold stays held.
+        """
+        for item in self._items(case_id, evidence_id):
+            self._vault.hold(case_id, item, on=True)
+        # After the vault: the chain never tells of a hold that did not come about.
+        return self._note(case_id, evidence_id, "hold", actor, purpose)
+
+    def lift(self, case_id: str, evidence_id: str | None, *, actor: str, purpose: str) -> StandingHolds:
+        """Let go of what `set` holds; what another hold covers stays held.
+
+        Raises:
+            HoldRefused: nothing stands, or the same person set it.
+        """
+        check_release(self.standing(case_id), evidence_id, actor)
+        # Before the vault: nothing is let go of that the chain does not tell of.
+        left = self._note(case_id, evidence_id, "release", actor, purpose)
+        for item in self._items(case_id, evidence_id):
+            if not left.holds(item):
+                self._vault.hold(case_id, item, on=False)
+        return left
+
+    def _items(self, case_id: str, evidence_id: str | None) -> list[str]:
+        """Which artefacts are meant."""
+        kept = [m.item.evidence_id for m in self._chains.manifests(case_id) if m.item.storage is not None]
+        if evidence_id is None:
+            return kept
+        if evidence_id not in kept:
+            raise HoldRefused(
+                f"Case {case_id} keeps no item {evidence_id}.", hint="List them: firebreak evidence list CASE."
+            )
+        return [evidence_id]
+
+    def _note(
+        self, case_id: str, evidence_id: str | None, action: Literal["hold", "release"], actor: str, purpose: str
+    ) -> StandingHolds:
+        build = custody.event(
+            case_id, evidence_id=evidence_id, action=action, actor=actor, at=datetime.now(UTC), purpose=purpose
+        )
+        self._chains.append_custody(case_id, build)
+        self._registry.mirror(case_id)
+        return self.standing(case_id)

@@ -1,0 +1,66 @@
+"""What a verifier relies on: public keys of seals, and roots of time-stamping authorities.
+
+Owns the difference between what was brought and what came with the case. A key that lies beside the seals that it is
+to prove proves nothing by itself: whoever can write both can sign anew. So its fingerprint is always named.
+
+    trust = Trust.of(key_files=[Path("ir-team.pem")], fingerprints=[], root_files=[])
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+
+from activities.evidence.errors import SealBroken
+from activities.evidence.sealing.keys import SealKey, read_key
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What was brought by another way than the case."""
+
+    keys: Mapping[str, SealKey] = field(default_factory=dict)
+    fingerprints: frozenset[str] = frozenset()
+    roots: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def given(self) -> bool:
+        """Whether any key is known by another way; if so no other one counts."""
+        return bool(self.keys or self.fingerprints)
+
+    @classmethod
+    def of(
+        cls, key_files: Iterable[Path] = (), fingerprints: Iterable[str] = (), root_files: Iterable[Path] = ()
+    ) -> "Trust":
+        """Read from files.
+
+        Raises:
+            SealBroken: a file does not hold what it should.
+        """
+        keys = [read_key(_content(path), str(path)) for path in key_files]
+        roots = [root for path in root_files for root in read_roots(_content(path), str(path))]
+        return cls({key.keyid: key for key in keys}, frozenset(map(_plain, fingerprints)), tuple(roots))
+
+
+def read_roots(pem: bytes, what: str) -> list[x509.Certificate]:
+    """Certificates in PEM.
+
+    Raises:
+        SealBroken: there are none.
+    """
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise SealBroken(f"{what}: can't be read as certificates in PEM", hint="Ask for the file again.") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SealBroken(f"{path}: can't be read: {error.strerror}", hint="Name another file.") from error
+
+
+def _plain(fingerprint: str) -> str:
+    return fingerprint.replace(":", "").replace(" ", "").lower().removeprefix("sha256")

@@ -1,0 +1,172 @@
+"""`firebreak evidence verify` and `export`: checking a case here or there, and taking it along.
+
+Owns what a person is told of a verdict. A directory or a bag is checked on the spot, without any service: nothing of it
+is trusted but the keys that were named.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import httpx
+import typer
+
+from api.cli.client import api
+from api.cli.output import AsJson, err, moment, print_json, print_table, say, shout
+from segmentation.errors import FirebreakError
+
+if TYPE_CHECKING:
+    from activities.contracts.evidence import CaseVerdict
+    from activities.evidence.sealing.trust import Trust
+    from activities.evidence.verify import Progress
+
+Keys = Annotated[
+    list[Path] | None, typer.Option("--key", help="Public key (PEM) that seals must have; may be repeated.")
+]
+Fingerprints = Annotated[
+    list[str] | None, typer.Option("--fingerprint", help="SHA-256 of such a key, as you were told; may be repeated.")
+]
+Roots = Annotated[
+    list[Path] | None, typer.Option("--tsa-root", help="Root certificate (PEM) of the time-stamping authority.")
+]
+
+
+class EvidenceBroken(FirebreakError):
+    """Evidence that is not what was recorded."""
+
+    code: ClassVar[str] = "evidence-broken"
+
+
+def verify(  # noqa: PLR0913  each is one option
+    context: typer.Context,
+    case: Annotated[str, typer.Argument(help="Id of the incident, a case's directory, or a bag.", metavar="CASE")],
+    *,
+    key: Keys = None,
+    fingerprint: Fingerprints = None,
+    tsa_root: Roots = None,
+    vault_key: Annotated[Path | None, typer.Option(help="Key file of an encrypted vault's directory.")] = None,
+    purpose: Annotated[str, typer.Option(help="Why, where the API does it; it is kept.")] = "asked on the command line",
+    as_json: AsJson = False,
+) -> None:
+    """Recompute every hash of a case: by the API, or of a directory or bag on its own, offline.
+
+    Names the first thing that does not hold, and why.
+    """
+    if Path(case).is_dir():
+        verdict = _verify_path(Path(case).resolve(), _trust(key, fingerprint, tsa_root), vault_key)
+    else:
+        verdict = _ask(context, case, purpose)
+    if as_json:
+        print_json(verdict)
+    _tell(verdict, quietly=as_json)
+
+
+def export(  # noqa: PLR0913  each is one option
+    context: typer.Context,
+    incident_id: Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")],
+    *,
+    output: Annotated[Path, typer.Option(help="Folder to unpack the bag into.")],
+    purpose: Annotated[str, typer.Option(help="Why, and for whom; it is kept.")],
+    key: Keys = None,
+    fingerprint: Fingerprints = None,
+    tsa_root: Roots = None,
+    as_json: AsJson = False,
+) -> None:
+    """Seal a case, fetch it as a bag, unpack and check it."""
+    from activities.evidence.export.unpack import unpack_bag
+
+    trust = _trust(key, fingerprint, tsa_root)
+    path = f"/v1/incidents/{incident_id}/evidence/export"
+    with api(context).stream(path, {"purpose": purpose}) as response:
+        bag = unpack_bag(_received(response, incident_id), output)
+    verdict = _verify_path(bag.resolve(), trust, None)
+    if as_json:
+        print_json({"bag": str(bag), "verdict": verdict})
+    _tell(verdict, quietly=as_json)
+    keyid = verdict["seals"][-1]["keyid"]
+    say(f"\n{bag}: hand over the whole folder; its README.md tells how to check it without us.")
+    say(f"Tell the fingerprint of the key by another way, on paper or by telephone: {keyid}")
+
+
+def _received(response: httpx.Response, incident_id: str) -> Iterator[bytes]:
+    """The bytes as they come; says so if they end too early."""
+    received = 0
+    try:
+        for chunk in response.iter_raw():
+            received += len(chunk)
+            yield chunk
+    except httpx.TransportError as error:
+        raise EvidenceBroken(
+            f"The export was broken off after {received} bytes.",
+            hint=f"Either the way to the API broke, or an item is not what its manifest says: "
+            f"firebreak evidence verify {incident_id}. What came is in a folder that ends in .partial.",
+        ) from error
+
+
+def _trust(keys: list[Path] | None, fingerprints: list[str] | None, roots: list[Path] | None) -> "Trust":
+    from activities.evidence.sealing.trust import Trust
+
+    return Trust.of(keys or (), fingerprints or (), roots or ())
+
+
+def _ask(context: typer.Context, incident_id: str, purpose: str) -> dict[str, Any]:
+    client = api(context)
+    client.http.timeout = httpx.Timeout(None, connect=5.0)  # a case of a hundred gigabytes takes its time
+    path = f"/v1/incidents/{incident_id}/evidence/verification"
+    verdict: dict[str, Any] = client.get(path, purpose=purpose)
+    return verdict
+
+
+def _verify_path(path: Path, trust: "Trust", vault_key: Path | None) -> dict[str, Any]:
+    from activities.evidence.export.checking import is_bag, verify_bag
+    from activities.evidence.vault.directory import DirectoryCase
+    from activities.evidence.vault.keys import FileKeys
+    from activities.evidence.verify import verify_case
+
+    with _progress() as progress:
+        verdict: CaseVerdict
+        if is_bag(path):
+            verdict = verify_bag(path, trust, progress=progress)
+        else:
+            reader = DirectoryCase(path, FileKeys.read(vault_key) if vault_key else None)
+            verdict = verify_case(reader, path.name, trust, progress=progress)
+    return verdict.model_dump(mode="json")
+
+
+@contextmanager
+def _progress() -> Iterator["Progress"]:
+    """A bar on a terminal's standard error; nothing elsewhere."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _tell(verdict: dict[str, Any], *, quietly: bool) -> None:
+    for warning in verdict["warnings"]:
+        say(f"Mind: {warning}")
+    for stray in verdict["unregistered"]:
+        say(f"Mind: {stray} is in no manifest.")
+    if not verdict["ok"]:
+        shout(verdict["first_failure"])
+        raise EvidenceBroken(
+            f"{verdict['verified']} of {verdict['items']} items hold. First: {verdict['first_failure']}",
+            hint="Keep everything as it is; compare with a copy that was made earlier.",
+        )
+    if quietly:
+        return
+    if verdict["seals"]:
+        columns = ("seal", "sealed (UTC)", "items", "events", "timestamp (UTC)", "key")
+        print_table(columns, [_row(seal) for seal in verdict["seals"]], empty="")
+    say(f"{verdict['verified']} of {verdict['items']} items hold, and both chains.")
+    say(f"{len(verdict['seals'])} seals hold; {verdict['unsealed']} links came after the last one.")
+
+
+def _row(seal: dict[str, Any]) -> tuple[object, ...]:
+    stamped = moment(seal["timestamp_at"]) if seal["timestamp"] == "held" else seal["timestamp"]
+    covers = seal["manifests"], seal["custody"]
+    return seal["number"], moment(seal["sealed_at"]), *covers, stamped, seal["keyid"]
