@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import cast
+from lab.bench_capture import measure_captures, show_captures
 from lab.bench_platforms import PlatformBench, PlatformFigures
 from lab.control import ControlPlane
 from lab.errors import LabError
@@ -81,8 +82,15 @@ def run_bench(directory: Path, *, incidents: int) -> int:
         Platforms(directory / "platforms", aws_distance_ms=AWS_DISTANCE_MS) as platforms,
     ):
         result = Bench(lab, platforms, directory, status.update).run(incidents)
+    # Afterwards: nothing else is to weigh on it, nor it on anything else.
+    with console.status("capturing at rising rates"):
+        captures = measure_captures(directory / "captures")
     (directory / "bench.json").write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (directory / "captures.json").write_text(
+        json.dumps([row.model_dump() for row in captures]) + "\n", encoding="utf-8"
+    )
     show(console, result)
+    show_captures(console, captures)
     return 0 if result.within_target else 1
 
 

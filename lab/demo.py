@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from lab import cast
+from lab.captures import check_captures
 from lab.control import ControlPlane
 from lab.errors import LabError
 from lab.floor import measure_floor
@@ -60,6 +61,10 @@ def shortcomings(summary: Summary) -> list[str]:
         "bystanders are not disturbed": summary.bystanders == "open",
         "every item of evidence verifies": 0 < summary.evidence.items == summary.evidence.verified,
         "packets were captured": summary.evidence.packets > 0,
+        "every capture agrees with its manifest": 0
+        < summary.evidence.captures.captures
+        == summary.evidence.captures.agreeing,
+        "the intruder was captured before the cut": summary.evidence.captures.before_the_cut > 0,
         "eBPF events were recorded": summary.evidence.ebpf_events > 0,
         "the intruder was ended": summary.intruder_ended,
         "the isolation was released": summary.released,
@@ -114,7 +119,7 @@ class Demo:
                 lifeline=_target(incident)["proof"]["lifeline"],
                 bystanders="open" if bystanders else "cut",
                 proof=_target(incident)["proof"]["verdict"],
-                evidence=self._evidence(api, incident),
+                evidence=self._evidence(api, incident, seen.first_blocked_ns),
                 intruder_ended=ended,
                 released=_target(incident)["state"] == "released",
                 restored=bool(_target(incident)["restored"]) and before == after,
@@ -233,7 +238,7 @@ class Demo:
             first_blocked_ns,
         )
 
-    def _evidence(self, api: httpx.Client, incident: dict[str, Any]) -> EvidenceFigures:
+    def _evidence(self, api: httpx.Client, incident: dict[str, Any], cut_ns: int | None) -> EvidenceFigures:
         verdict = _ok(api.get(f"/v1/incidents/{incident['incident_id']}/evidence/verification"))
         acquired = [item["acquisition"] for item in incident["evidence"]]
         dropped = [(a["packets_dropped_kernel"] or 0) + (a["packets_dropped_interface"] or 0) for a in acquired]
@@ -243,6 +248,7 @@ class Demo:
             packets=sum(a["packets_captured"] or 0 for a in acquired),
             packets_dropped=sum(dropped),
             ebpf_events=sum(a["events"] or 0 for a in acquired),
+            captures=check_captures(incident, self._lab["web"].ipv4, self._lab["db"].ipv4, cut_ns),
         )
 
     def _keep_report(self, api: httpx.Client, incident_id: str) -> Path:

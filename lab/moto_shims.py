@@ -22,6 +22,8 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.network_acls import NetworkACLs
 from moto.iam.models import iam_backends
 
+from lab import s3_shims
+
 LAST_RULE, LAST_IPV6_RULE = 32767, 32768
 # Amazon VPC quotas: 20 rules a direction, the default denies among them.
 RULES_PER_DIRECTION = 20
@@ -30,6 +32,7 @@ StartResponse = Callable[..., Any]
 
 def install() -> None:
     """Set everything right; once, before the server answers."""
+    s3_shims.install()
     setattr(NetworkInterface, "group_set", property(_own_groups))  # noqa: B010 - a property is no attribute to mypy
     _wrap(NetworkInterfaceBackend, "modify_network_interface_attribute", _known_groups_only)
     _wrap(SecurityGroupBackend, "delete_security_group", _only_unused_groups)

@@ -85,6 +85,8 @@ class Narrator:
         e = summary.evidence
         table.add_row("evidence", f"{e.verified} of {e.items} items verified")
         table.add_row("", f"{e.packets} packets, {e.packets_dropped} dropped, {e.ebpf_events} eBPF events")
+        agree = f"{e.captures.agreeing} of {e.captures.captures} captures agree with their manifests (capinfos)"
+        table.add_row("", f"{agree}, {e.captures.before_the_cut} packets of the intruder from before the cut")
         table.add_row("intruder", "ended" if summary.intruder_ended else "[red]alive")
         table.add_row("released / restored", f"{summary.released} / {summary.restored}")
         table.add_row("report", summary.report)

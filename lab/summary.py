@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from lab.captures import CaptureFigures
 from segmentation.workloads import Frozen
 
 Result = Literal["cut", "open", "unknown"]
@@ -29,6 +30,7 @@ class EvidenceFigures(Frozen):
     packets: int
     packets_dropped: int
     ebpf_events: int
+    captures: CaptureFigures
 
 
 class Summary(Frozen):

@@ -81,13 +81,14 @@ def instance(account: str, region: str, name: str) -> Workload:
 
 def _host(text: str, inventory: Inventory) -> Workload:
     wanted = text.strip().removeprefix("host/").lower()
-    found = [w for w in inventory.workloads if wanted in (w.name.lower(), w.workload_id.lower())]
+    hosts = [w for w in inventory.workloads if w.kind != "worker"]
+    found = [w for w in hosts if wanted in (w.name.lower(), w.workload_id.lower())]
     if len(found) == 1:
         return found[0]
     if found:
         ids = ", ".join(sorted(workload.workload_id for workload in found))
         raise ReferenceUnknown(f"{text!r} names {len(found)} hosts: {ids}.", hint="Name one by its id.")
-    known = ", ".join(sorted(workload.name for workload in inventory.workloads)[:20]) or "none has joined"
+    known = ", ".join(sorted(workload.name for workload in hosts)[:20]) or "none has joined"
     raise ReferenceUnknown(
         f"{text!r} names no host that has joined.",
         hint=f"Hosts: {known}. Others: k8s:CLUSTER/NAMESPACE/pod/NAME, aws:ACCOUNT/REGION/instance/ID.",

@@ -29,6 +29,7 @@ WorkloadKind = Literal[
     "s3-bucket",
     "lambda-function",
     "security-group",
+    "worker",
 ]
 KUBERNETES_KINDS = frozenset({"pod", "controller", "namespace", "node", "service-account"})
 AWS_KINDS = frozenset(
@@ -101,14 +102,16 @@ class Inventory(Frozen):
     def resolve(self, names: Iterable[str], addresses: Iterable[str]) -> tuple[Workload, ...]:
         """Workloads that carry one of the names or ids, or failing that one of the addresses.
 
-        Names win over addresses: an address may be shared or recycled, an id may not.
+        Names win over addresses: an address may be shared or recycled, an id may not. A worker of a platform is in the
+        inventory for its key, and never a target.
         """
+        targets = tuple(w for w in self.workloads if w.kind != "worker")
         wanted = {name.lower() for name in names if name}
-        named = tuple(w for w in self.workloads if {w.name.lower(), w.workload_id.lower()} & wanted)
+        named = tuple(w for w in targets if {w.name.lower(), w.workload_id.lower()} & wanted)
         if named:
             return named
         found = {ip_address(address) for address in addresses}
-        return tuple(w for w in self.workloads if found & set(w.addresses))
+        return tuple(w for w in targets if found & set(w.addresses))
 
     def witnesses_of(self, targets: Iterable[Workload]) -> tuple[Workload, ...]:
         """The hosts with an agent that none of the targets is: who may say what became of them."""

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
@@ -23,16 +23,21 @@ from activities.contracts.evidence import (
     CollectVolatileOrder,
     FreezeOrder,
 )
+from activities.contracts.orders import Order
 from activities.host.artefacts import Artefact, EvidenceSender
 from activities.host.event_items import events_artefact
 from activities.host.frozen import Freeze, FullCapture, IncidentFolder
-from activities.host.packet_items import capture_artefact, no_capture, no_ring, ring_artefacts
+from activities.host.packet_items import capture_artefact, no_capture, no_ring, not_frozen, ring_artefacts
 from activities.host.recorder import FlightRecorder
+from activities.host.upload_errors import UploadFailed
 from activities.host.volatile import VolatileCollector
+from segmentation.workloads import Name
 
 _POLL_SECONDS = 0.05
-# dumpcap looks at its clock a few times a second; later than this it hangs.
+# The tools look at their clock a few times a second; later than this they hang.
 _GRACE_SECONDS = 3.0
+# Longer than an upload waits for a vault that is away.
+LAST_TRY = timedelta(minutes=3)
 
 
 class HostEvidence:
@@ -45,16 +50,20 @@ class HostEvidence:
     @activity.defn(name="freeze_recorder")
     def freeze_recorder(self, order: FreezeOrder) -> Collected:
         """What was recorded before, in the vault; the full-length capture goes on."""
-        freeze = self._recorder.freeze(order.header.incident_id, order.capture_seconds)
+        try:
+            freeze = self._recorder.freeze(order.header.incident_id, order.capture_seconds)
+        except OSError as error:
+            # A full disk costs evidence; whoever waits for it to contain the host must not wait for the disk.
+            return self._not_frozen(order.header.incident_id, str(error))
         folder = self._recorder.incident(order.header.incident_id)
-        return self._once(folder, "freeze-items", lambda: self._frozen(folder, freeze))
+        return self._once(folder, "freeze-items", order, lambda: self._frozen(folder, freeze))
 
     @activity.defn(name="finish_capture")
     def finish_capture(self, order: CaptureOrder) -> Collected:
         """Wait for the full-length capture, then bring it and the events of its time to the vault."""
         folder = self._recorder.incident(order.header.incident_id)
         folder.make()
-        return self._once(folder, "capture-items", lambda: self._captured(folder))
+        return self._once(folder, "capture-items", order, lambda: self._captured(folder))
 
     @activity.defn(name="collect_volatile")
     def collect_volatile(self, order: CollectVolatileOrder) -> Collected:
@@ -64,38 +73,62 @@ class HostEvidence:
         with self._naming:
             documents = folder.volatile(order.header.order_id)
         name = f"{documents.name}-items"
-        return self._once(folder, name, lambda: self._volatile.collect(order.collect, documents, deadline))
+        return self._once(folder, name, order, lambda: self._volatile.collect(order, documents, deadline, _heartbeat))
 
-    def _once(self, folder: IncidentFolder, name: str, collect: Callable[[], Iterable[Artefact]]) -> Collected:
-        """The items as they were handed over, or handed over now; kept once all of them are in the vault."""
+    def _once(
+        self, folder: IncidentFolder, name: str, order: Order, collect: Callable[[], Iterable[Artefact]]
+    ) -> Collected:
+        """The items as they were handed over, or handed over now; kept once all of them are in the vault.
+
+        Raises:
+            UploadFailed: the vault is away. The rest was handed over, and the order's time allows another try.
+        """
         known = folder.read(name, Collected)
         if known is not None:
             return known
-        items = []
+        items, postponed = [], None
         for artefact in collect():
             _heartbeat()
-            items.append(self._sender.hand_over(folder.incident_id, artefact))
+            try:
+                items.append(self._sender.hand_over(folder.incident_id, artefact, again=_time_left(order)))
+            except UploadFailed as error:
+                postponed = error
+        if postponed is not None:
+            raise postponed
         collected = Collected(items=tuple(items))
         if all(item.storage is not None or item.sha256 is None for item in items):
             folder.write(name, collected)
         return collected
 
+    def _not_frozen(self, incident_id: Name, reason: str) -> Collected:
+        """Every ring as failed; not kept, so that the next try may find better."""
+        artefacts = [not_frozen(reason, ring.settings, ring.key) for ring in self._recorder.rings]
+        return Collected(items=tuple(self._sender.hand_over(incident_id, artefact) for artefact in artefacts))
+
     def _frozen(self, folder: IncidentFolder, freeze: Freeze) -> Iterator[Artefact]:
-        packets = list(ring_artefacts(folder, self._recorder.settings.packets))
-        yield from packets or [no_ring(freeze, self._recorder.settings.packets)]
+        for ring in self._recorder.rings:
+            packets = list(ring_artefacts(folder, ring.settings, freeze, ring.key))
+            yield from packets or [no_ring(freeze, ring.settings, ring.key)]
         yield events_artefact("events-before", folder.events_before, freeze)
 
     def _captured(self, folder: IncidentFolder) -> Iterator[Artefact]:
-        settings = self._recorder.settings.packets
         freeze, captures = folder.read("freeze", Freeze), folder.captures()
-        for capture in captures:
-            _wait_for_end(capture)
-            yield capture_artefact(folder, capture, settings)
-        if not captures:
-            yield no_capture(freeze, settings)
+        for ring in self._recorder.rings:
+            mine = [capture for capture in captures if capture.key == ring.key]
+            for capture in mine:
+                _wait_for_end(capture)
+                exit_status = self._recorder.captures.exit_status(capture.pid)
+                yield capture_artefact(folder, capture, ring.settings, exit_status)
+            if not mine:
+                yield no_capture(freeze, ring.settings, ring.key)
         if freeze is not None:
             reason = self._recorder.gather_events(folder.incident_id)
             yield events_artefact("events-after", folder.events_after, freeze, reason=reason)
+
+
+def _time_left(order: Order) -> bool:
+    """Whether a vault that is away may be tried again: the last try says what is missing instead."""
+    return datetime.now(UTC) + LAST_TRY < order.header.expires_at
 
 
 def _wait_for_end(capture: FullCapture) -> None:

@@ -1,4 +1,4 @@
-"""bpftrace: connections, executions and denials of this host's network namespace, as they happen.
+"""bpftrace: connections, attempts, executions, denials and DNS of this host's network namespace, as they happen.
 
 Owns the process, the choice of programs and the reading of its output. Programs are fixed files in
 `bpftrace/`; nothing that an order says becomes code. Needs CAP_BPF, CAP_PERFMON and tracefs at
@@ -17,12 +17,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from activities.host.clock import boot_ns as booted_ns
+from activities.host.drop_reasons import POLICIES, drop_reasons
 from activities.host.kernel_events import is_attaching, parse
 from activities.host.observe import own_netns
 from activities.host.rehearsal import Rehearsal
@@ -30,11 +33,14 @@ from activities.host.rehearsal import Rehearsal
 PERMISSIONS = ("CAP_BPF", "CAP_PERFMON", "CAP_DAC_READ_SEARCH", "CAP_SYS_NICE")
 State = Literal["off", "starting", "running", "failed"]
 Document = dict[str, Any]
-_TRACEPOINT = Path("/sys/kernel/tracing/events/skb/kfree_skb/format")
-_DROP_REASON = re.compile(r'\{ (\d+), "NETFILTER_DROP" \}')
+# First and last are what the rehearsal sees, so that whatever is between them is attached too.
+_FIRST, _LAST = "connections", "executions"
+_OPTIONAL = ("attempts", "dns", "denials")
 # bpftrace 0.17 always tries to raise this limit and complains where it can't; BPF memory has not counted
 # against it since Linux 5.11.
 _HARMLESS = re.compile(r"RLIMIT_MEMLOCK")
+# As in `program.bt:12:3-9: ERROR: ...`, or `program.bt:1-12: ERROR: ...` for what it finds missing in the last.
+_PLACE = re.compile(r"program\.bt:(?:\d+-)?(\d+)")
 _PROGRAMS = files("activities.host").joinpath("bpftrace")
 _LONGEST_NAME = 128
 _READ_BYTES = 1 << 16
@@ -55,7 +61,10 @@ class KernelEvents:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
-        self._problem = self._left_out = ""
+        self._problem = ""
+        self._left_out: dict[str, str] = {}
+        self._reasons: dict[int, str] = {}
+        self._begins: dict[str, int] = {}
         self.command: tuple[str, ...] = ()
         self.programs: tuple[str, ...] = ()
 
@@ -73,19 +82,19 @@ class KernelEvents:
         """Why it failed, or what is left out."""
         if self._process is not None and self._process.poll() is not None:
             return self._complaint()
-        return self._problem or self._left_out
+        return self._problem or "; ".join(f"{name} left out: {why}" for name, why in self._left_out.items())
 
     def start(self) -> None:
         """Start it; `state` tells when it is ready, after about two seconds of compiling."""
-        number = _drop_reason()
-        if number is None:
-            self._left_out = "denials left out: the kernel names no drop reason NETFILTER_DROP"
-        # First and last are what the rehearsal sees, so that whatever is between them is attached too.
-        self.programs = ("connections", *(() if self._left_out else ("denials",)), "executions")
+        self._reasons = drop_reasons()
+        if not self._reasons:
+            self._left_out.setdefault("denials", "the kernel names no reason for which it drops packets")
+        self.programs = (_FIRST, *(name for name in _OPTIONAL if name not in self._left_out), _LAST)
         self._ready.clear()
         self._problem = ""
+        self._tell("starting")
         try:
-            self._spawn(number or 0)
+            self._spawn()
         except OSError as error:
             self._process, self._problem = None, f"bpftrace can't be started: {error}"
 
@@ -97,9 +106,11 @@ class KernelEvents:
 
     def retry(self) -> None:
         """Start it again after it failed, without the program that may be why."""
-        # A kernel whose packets look different fails denials.bt and with it the whole: once more without.
-        if not self._ready.is_set() and "denials" in self.programs:
-            self._left_out = f"denials left out: {self._complaint()}"
+        # A kernel whose packets look different fails one of them and with it the whole: once more without.
+        optional = [name for name in self.programs if name in _OPTIONAL]
+        if not self._ready.is_set() and optional:
+            blamed = self._blamed()
+            self._left_out[blamed if blamed in optional else optional[-1]] = self._complaint()
         self._reap(timeout=1.0)
         self.start()
 
@@ -110,11 +121,15 @@ class KernelEvents:
             self._ready.wait(0.05)
         return self.state == "running"
 
-    def _spawn(self, drop_reason: int) -> None:
+    def _spawn(self) -> None:
         program = self._folder / "program.bt"
-        parts = (self._sources.joinpath(f"{name}.bt").read_text() for name in self.programs)
-        program.write_text("\n".join(parts), encoding="utf-8")
-        bpftrace = ("bpftrace", "-f", "json", str(program), str(own_netns()), str(drop_reason))
+        lines: list[str] = []
+        for name in self.programs:
+            self._begins[name] = len(lines) + 1
+            lines += self._sources.joinpath(f"{name}.bt").read_text().split("\n")
+        program.write_text("\n".join(lines), encoding="utf-8")
+        numbers = [str(number) for number in self._reasons] + ["0"] * (len(POLICIES) - len(self._reasons))
+        bpftrace = ("bpftrace", "-f", "json", str(program), str(own_netns()), *numbers)
         # Compiling takes a second of CPU: everything else on this host goes first.
         self.command = ("nice", "-n", "10", "setpriv", "--pdeathsig", "KILL", "--", *bpftrace)
         rehearsal = Rehearsal(self._folder, _LONGEST_NAME)
@@ -147,11 +162,11 @@ class KernelEvents:
         output, rest = cast("BufferedReader", process.stdout), b""
         while chunk := output.read1(_READ_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
-            boot_ns = _boot_ns()
+            boot_ns = booted_ns()
             if any(map(is_attaching, lines)):
                 arguments = (process, rehearsal)
                 threading.Thread(target=self._rehearse, args=arguments, name="rehearsal", daemon=True).start()
-            documents = [document for line in lines if line and (document := parse(line, boot_ns))]
+            documents = [self._named(document) for line in lines if line and (document := parse(line, boot_ns))]
             if not self._ready.is_set():
                 documents = [document for document in documents if not rehearsal.witness(document)]
             if documents:
@@ -168,7 +183,26 @@ class KernelEvents:
             time.sleep(_REHEARSAL_SECONDS)
         rehearsal.close()
         if rehearsal.done:
+            self._tell("recording")
             self._ready.set()
+
+    def _tell(self, event: str) -> None:
+        """A mark between events: from when on they are told, or not."""
+        self._on_documents([{"at": _now(), "event": event, "programs": list(self.programs)}])
+
+    def _named(self, document: Document) -> Document:
+        if document["event"] == "denial":
+            document["reason"] = self._reasons.get(document["reason"], str(document["reason"]))
+        elif document["event"] == "lost":
+            # bpftrace does not say when: after the line before, and before now.
+            document["at"] = _now()
+        return document
+
+    def _blamed(self) -> str:
+        """The program in whose lines bpftrace found a mistake; empty where it names none."""
+        found = _PLACE.search(self._complaint())
+        line = int(found[1]) if found else 0
+        return next((name for name, first in reversed(self._begins.items()) if line >= first), "")
 
     def _reap(self, timeout: float) -> None:
         if self._process is None:
@@ -196,15 +230,5 @@ class KernelEvents:
         return said[0][:300] if said else "bpftrace ended without a word"
 
 
-def _drop_reason() -> int | None:
-    """The number of NETFILTER_DROP; it differs between kernels (include/net/dropreason-core.h)."""
-    try:
-        found = _DROP_REASON.search(_TRACEPOINT.read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return int(found[1]) if found else None
-
-
-def _boot_ns() -> int:
-    """When the host booted, by its clock of now: bpftrace's nsecs count from there (CLOCK_BOOTTIME)."""
-    return time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,24 +1,26 @@
-"""Kernel events as an item of evidence: counted, with what was lost.
+"""Kernel events as an item of evidence: counted, with what was lost and when nobody looked.
 
-Owns reading a file of event lines into acquisition facts.
+Owns reading a file of event lines into acquisition facts. A gap reaches from the last event before it to what ended it.
 
     events_artefact("events-before", path, freeze)
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from activities.contracts.evidence import Acquisition, Outcome
+from activities.contracts.evidence import Acquisition, Gap, Outcome
 from activities.host.artefacts import EVENTS_MEDIA_TYPE, Artefact, tool
+from activities.host.clock import clock_error
 from activities.host.frozen import Freeze
 from activities.host.kernel_events import lost
 
 RANK = 3  # RFC 3227, 2.1: it shows processes and connections that may be gone by now
-_NOT_EVENTS = frozenset({"segment", "lost", "skipped", "unreadable"})
+_NOT_EVENTS = frozenset({"segment", "lost", "skipped", "unreadable", "starting", "recording"})
+_MAX_GAPS = 200
 
 
 @dataclass
@@ -27,6 +29,36 @@ class _Count:
     lost: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    # Up to when events were told, and since when nobody looks.
+    until: datetime | None = None
+    blind_since: datetime | None = None
+    gaps: list[Gap] = field(default_factory=list)
+
+    def take(self, document: dict[str, Any]) -> None:
+        """One line."""
+        event, missing = document["event"], lost(document)
+        at = datetime.fromisoformat(document["at"]).astimezone(UTC) if "at" in document else None
+        self.lost += missing
+        if missing and at:
+            self._gap(self.until or at, at, f"{missing} events lost or left out: more came than could be told")
+        if event == "starting":
+            self.blind_since = self.until
+        elif event == "recording" and at and self.blind_since:
+            self._gap(self.blind_since, at, "bpftrace did not run")
+        if event == "recording":
+            self.blind_since = None
+        if event not in _NOT_EVENTS:
+            self.events += 1
+            self.first = at if self.first is None else self.first
+            self.last = at
+        self.until = at if at and event not in ("segment", "starting") else self.until
+
+    def _gap(self, since: datetime, until: datetime, reason: str) -> None:
+        if len(self.gaps) < _MAX_GAPS:
+            self.gaps.append(Gap(started=min(since, until), ended=until, reason=reason))
+        else:
+            whole = self.gaps[-1]
+            self.gaps[-1] = Gap(started=whole.started, ended=until, reason="many gaps, more than are told one by one")
 
 
 def events_artefact(label: str, path: Path, freeze: Freeze, *, reason: str = "") -> Artefact:
@@ -59,7 +91,10 @@ def _outcome(count: _Count, freeze: Freeze, reason: str) -> Outcome:
 
 
 def _acquisition(count: _Count, freeze: Freeze) -> Acquisition:
-    used = tool("bpftrace")
+    used, clock = tool("bpftrace"), clock_error(freeze.boot_ns)
+    gaps = count.gaps
+    if count.blind_since:
+        gaps = [*gaps, Gap(started=count.blind_since, ended=freeze.frozen_at, reason="bpftrace did not run")]
     return Acquisition(
         tool=used.name,
         tool_version=used.version,
@@ -67,7 +102,9 @@ def _acquisition(count: _Count, freeze: Freeze) -> Acquisition:
         command=freeze.events_command,
         started=count.first or freeze.frozen_at,
         ended=count.last or freeze.frozen_at,
+        clock_offset_ms=clock.offset_ms,
         kernel=used.kernel,
+        gaps=tuple(gaps),
         events=count.events,
         events_lost=count.lost,
     )
@@ -76,12 +113,7 @@ def _acquisition(count: _Count, freeze: Freeze) -> Acquisition:
 def _count(path: Path) -> _Count:
     count = _Count()
     for document in _documents(path):
-        count.lost += lost(document)
-        if document["event"] not in _NOT_EVENTS:
-            count.events += 1
-            at = datetime.fromisoformat(document["at"]).astimezone(UTC)
-            count.first = at if count.first is None else count.first
-            count.last = at
+        count.take(document)
     return count
 
 

@@ -16,14 +16,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from activities.host.capture import still_runs
 from activities.host.ebpf import State
+from activities.host.namespaces import Link
 from segmentation.workloads import Frozen, Name
 
 Model = TypeVar("Model", bound=BaseModel)
 _DOCUMENT, _CAPTURE = ".json", "capture-"
+_RING = "ring"
 
 
 class RecorderStatus(Frozen):
@@ -47,6 +49,10 @@ class FullCapture(Frozen):
     start_ticks: int
     begun_at: datetime
     seconds: int
+    key: str = ""
+    boot_ns: int | None = None
+    netns_inode: int = 0
+    links: tuple[Link, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -60,7 +66,9 @@ class Freeze(Frozen):
     incident_id: Name
     frozen_at: datetime
     seconds: int
-    capture_reason: str = ""
+    capture_reasons: dict[str, str] = Field(default={}, description="Why a ring's full-length capture did not begin.")
+    boot_id: str = ""
+    boot_ns: int | None = None
     status: RecorderStatus
     last_segment: str = ""
     events_command: tuple[str, ...] = ()
@@ -78,28 +86,29 @@ class IncidentFolder:
         """Make sure it exists."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def take_packets(self, sessions: Sequence[Path]) -> None:
+    def take_packets(self, sessions: Sequence[Path], key: str = "") -> None:
         """Share the files of ended ring sessions; they outlive the ring's own forgetting."""
         for session in sessions:
-            target = self.path / "ring" / session.name
+            target = self.path / _ring(key) / session.name
             target.mkdir(parents=True, exist_ok=True, mode=0o700)
             for path in session.iterdir():
                 if not (target / path.name).exists():
                     os.link(path, target / path.name)
 
-    def ring_sessions(self) -> list[Path]:
-        """Folders of ring sessions that were taken, the oldest first."""
-        ring = self.path / "ring"
+    def ring_sessions(self, key: str = "") -> list[Path]:
+        """Folders of a ring's sessions that were taken, the oldest first."""
+        ring = self.path / _ring(key)
         return sorted(ring.iterdir()) if ring.exists() else []
 
-    def next_capture(self) -> Path:
+    def next_capture(self, key: str = "", suffix: str = ".pcapng") -> Path:
         """Where the next full-length capture goes: an agent killed in a freeze may have begun one."""
-        begun = len(list(self.path.glob(f"{_CAPTURE}*.pcapng")))
-        return self.path / f"{_CAPTURE}{begun + 1:02d}.pcapng"
+        name = f"{key}-{_CAPTURE}" if key else _CAPTURE
+        begun = len(list(self.path.glob(f"{name}*.pcap*")))
+        return self.path / f"{name}{begun + 1:02d}{suffix}"
 
     def captures(self) -> list[FullCapture]:
         """Full-length captures that are on record."""
-        names = sorted(path.stem for path in self.path.glob(f"{_CAPTURE}*{_DOCUMENT}"))
+        names = sorted(path.stem for path in self.path.glob(f"*{_CAPTURE}[0-9]*{_DOCUMENT}"))
         return [found for name in names if (found := self.read(name, FullCapture))]
 
     def volatile(self, order_id: str) -> Path:
@@ -126,6 +135,10 @@ class IncidentFolder:
         """A record, if it was kept."""
         path = self.path / f"{name}{_DOCUMENT}"
         return kind.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def _ring(key: str) -> str:
+    return f"{_RING}-{key}" if key else _RING
 
 
 def forget_old(incidents: Path, horizon: float) -> None:

@@ -1,4 +1,4 @@
-"""What bpftrace prints, as documents: connections, executions, denials, and how many were lost.
+"""What bpftrace prints, as documents: connections, attempts, executions, denials, DNS, and how many were lost.
 
 Owns the reading of one line of `bpftrace -f json` running our programs (bpftrace/*.bt). Pure. Names in a
 line were chosen by whoever runs programs on the host: they stand last, so that they can't become fields.
@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+
+from activities.host.dns_messages import read_message
 
 Document = dict[str, Any]
 # net/tcp_states.h
@@ -81,9 +83,38 @@ def _execution(rest: str) -> Document:
     return {"pid": int(pid), "ppid": int(parent), "uid": int(uid), "file": name}
 
 
-def _denial(rest: str) -> Document:
-    protocol, source, destination, sport, dport = rest.split(" ")
+def _attempt(rest: str) -> Document:
+    pid, uid, destination, port, name = rest.split(" ", 4)
     return {
+        "pid": int(pid),
+        "uid": int(uid),
+        "destination": _address(destination),
+        "destination_port": _host_order(int(port)),
+        "process": name,
+    }
+
+
+def _dns(rest: str) -> Document:
+    direction, pid, size, source, destination, sport, dport, octets = rest.split(" ", 7)
+    message = bytes.fromhex(octets)
+    whole = int(size) - _UDP_HEAD_BYTES
+    sender = {"pid": int(pid)} if direction == "out" else {}
+    return {
+        "direction": direction,
+        "source": source,
+        "source_port": _host_order(int(sport)),
+        "destination": destination,
+        "destination_port": _host_order(int(dport)),
+        "size": whole,
+        **sender,
+        **read_message(message[: max(0, whole)]),
+    }
+
+
+def _denial(rest: str) -> Document:
+    reason, protocol, source, destination, sport, dport = rest.split(" ")
+    return {
+        "reason": int(reason),
         "protocol": int(protocol),
         "source": source,
         "source_port": _host_order(int(sport)),
@@ -106,9 +137,12 @@ def _host_order(port: int) -> int:
     return (port >> 8) | (port & 0xFF) << 8
 
 
+_UDP_HEAD_BYTES = 8
 _READERS: dict[str, Callable[[str], Document]] = {
     "connection": _connection,
+    "attempt": _attempt,
     "execution": _execution,
+    "dns": _dns,
     "denial": _denial,
     "skipped": _skipped,
 }

@@ -4,6 +4,9 @@ Owns the rings of packets and kernel events, their supervision, and the freeze t
 first evidence while recording goes on. Never uploads and never decides: `activities.host.collection` does
 what orders say. Off unless the settings turn it on; a freeze still begins a full-length capture then.
 
+Its bounds: files by size, number and age; a kernel buffer for each interface; no more disk than leaves the reserve. Of
+the processor it takes what others leave (nice); `CPUQuota=` in the agent's unit bounds the agent with all its children.
+
     recorder = FlightRecorder(state_dir / "recorder", settings, host="web")
     recorder.start()
     frozen = recorder.freeze("inc-1", capture_seconds=30)   # the same again for the same incident
@@ -21,13 +24,17 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import Field
 
-from activities.host.capture import Capture, PacketSettings, complaint, full_command
+from activities.host.capture import Capture, complaint
+from activities.host.capture_tools import PacketSettings
+from activities.host.clock import boot_ns
 from activities.host.ebpf import KernelEvents, State
 from activities.host.event_ring import EventLimits, EventRing, join, number_of
-from activities.host.frozen import Freeze, FullCapture, IncidentFolder, RecorderStatus, forget_old
+from activities.host.frozen import Freeze, IncidentFolder, RecorderStatus, forget_old
+from activities.host.full_captures import FullCaptures
 from activities.host.kernel_events import lost
 from activities.host.observe import own_netns
-from activities.host.packet_ring import START_SECONDS, PacketRing
+from activities.host.packet_ring import START_SECONDS, PacketRing, rings
+from activities.host.standing import read_boot_id
 from segmentation.workloads import Frozen, Name
 
 PERMISSIONS = ("CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON")
@@ -43,6 +50,9 @@ class RecorderSettings(Frozen):
 
     enabled: bool = Field(default=False, description="Off by default: it keeps everybody's packets.")
     packets: PacketSettings
+    namespaces: tuple[PacketSettings, ...] = Field(
+        default=(), description="Other network namespaces of this host, such as a container's."
+    )
     kernel_events: bool = Field(default=True, description="Run bpftrace beside dumpcap.")
     events: EventLimits = EventLimits()
     max_age_seconds: int = Field(default=900, ge=10, description="Older packets are forgotten.")
@@ -61,12 +71,13 @@ class FlightRecorder:
     ) -> None:
         self.settings = settings
         self._folder, self._host, self._on_events = folder, host, on_events
-        self._ring = PacketRing(folder / "ring", settings.packets, settings.max_age_seconds)
+        self.rings = rings(folder, (settings.packets, *settings.namespaces), settings.max_age_seconds)
         self._event_ring = EventRing(folder / "events", settings.events, self._preamble)
         self._kernel_events = KernelEvents(folder / "bpftrace", self._keep)
-        self._captures: list[Capture] = []
+        self.captures = FullCaptures(host)
         self._seen = self._lost = 0
-        self._retries = {"packets": _Retry(), "events": _Retry()}
+        self._retries = {ring.key: _Retry() for ring in self.rings}
+        self._events_retry = _Retry()
         self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._supervise, name="recorder-watch", daemon=True)
@@ -98,11 +109,13 @@ class FlightRecorder:
 
     def status(self) -> RecorderStatus:
         """How it is doing; from any thread."""
-        packets: State = "running" if self._ring.running else "failed" if self.settings.enabled else "off"
+        off = [ring for ring in self.rings if not ring.running]
+        failed: State = "failed" if self.settings.enabled else "off"
+        reasons = [f"{ring.key}: {ring.reason}" if ring.key else ring.reason for ring in off]
         return RecorderStatus(
-            packets=packets,
-            packets_reason=self._ring.reason if packets == "failed" else "",
-            ring_bytes=self._ring.size_bytes(),
+            packets=failed if off else "running",
+            packets_reason="; ".join(reasons) if self.settings.enabled else "",
+            ring_bytes=sum(ring.size_bytes() for ring in self.rings),
             events=self._kernel_events.state,
             events_reason=self._kernel_events.reason,
             events_seen=self._seen,
@@ -121,11 +134,13 @@ class FlightRecorder:
     def _begin(self) -> None:
         if self.settings.kernel_events:
             self._kernel_events.start()
-        if not self._ring.begin():
-            log.warning("the packet ring does not run", reason=self._ring.reason)
+        for ring in self.rings:
+            if not ring.begin():
+                log.warning("a packet ring does not run", ring=ring.key or "own", reason=ring.reason)
 
     def _end(self) -> None:
-        self._ring.end()
+        for ring in self.rings:
+            ring.end()
         self._kernel_events.stop()
         self._event_ring.rotate()
 
@@ -134,12 +149,13 @@ class FlightRecorder:
         if known is not None:
             return known
         folder.make()
-        capture, reason = self._begin_capture(folder, seconds)
-        if self.settings.enabled:
-            self._ring.succeed([capture] if capture else [])
-        elif capture is not None:
-            capture.wait_until_capturing(START_SECONDS)
-        folder.take_packets(self._ring.closed())
+        begun = [self.captures.begin(folder, ring, seconds, len(self.rings)) for ring in self.rings]
+        for ring, (capture, _) in zip(self.rings, begun, strict=True):
+            if self.settings.enabled:
+                ring.succeed([capture] if capture else [])
+            elif capture is not None:
+                capture.wait_until_capturing(START_SECONDS)
+            folder.take_packets(ring.closed(), ring.key)
         self._event_ring.rotate()
         segments = self._event_ring.closed()
         join(segments, folder.events_before)
@@ -147,34 +163,17 @@ class FlightRecorder:
             incident_id=folder.incident_id,
             frozen_at=datetime.now(UTC),
             seconds=seconds,
-            capture_reason=reason or (complaint(capture.log) if capture and not capture.running else ""),
+            capture_reasons={
+                ring.key: reason or _said(capture) for ring, (capture, reason) in zip(self.rings, begun, strict=True)
+            },
+            boot_id=read_boot_id(),
+            boot_ns=boot_ns(),
             status=self.status(),
             last_segment=segments[-1].name if segments else "",
             events_command=self._kernel_events.command,
         )
         folder.write("freeze", freeze)
         return freeze
-
-    def _begin_capture(self, folder: IncidentFolder, seconds: int) -> tuple[Capture | None, str]:
-        target = folder.next_capture()
-        comment = f"firebreak incident {folder.incident_id}, host {self._host}"
-        command = full_command(self.settings.packets, target, comment=comment, seconds=seconds)
-        begun_at = datetime.now(UTC)
-        try:
-            capture = Capture.start(command, target.with_suffix(".log"))
-        except OSError as error:
-            return None, f"dumpcap can't be started: {error}"
-        record = FullCapture(
-            file=target.name,
-            command=command,
-            pid=capture.process.pid,
-            start_ticks=capture.start_ticks,
-            begun_at=begun_at,
-            seconds=seconds,
-        )
-        folder.write(target.stem, record)
-        self._captures.append(capture)
-        return capture, ""
 
     def _gather_events(self, folder: IncidentFolder) -> str:
         freeze = folder.read("freeze", Freeze)
@@ -209,14 +208,25 @@ class FlightRecorder:
                 log.exception("the recorder could not be tended")
 
     def _tend(self) -> None:
-        self._captures = [capture for capture in self._captures if capture.running]
-        self._event_ring.prune(hold=bool(self._captures))
-        self._ring.prune()
+        self.captures.tend()
+        self._event_ring.prune(hold=self.captures.any_running)
         forget_old(self._folder / "incidents", time.time() - self.settings.keep_frozen_seconds)
-        if self.settings.enabled and self._retries["packets"].due(failed=not self._ring.running):
-            self._ring.begin()
-        if self._kernel_events.state == "failed" and self._retries["events"].due(failed=True):
+        for ring in self.rings:
+            self._tend_ring(ring)
+        if self._kernel_events.state == "failed" and self._events_retry.due(failed=True):
             self._kernel_events.retry()
+
+    def _tend_ring(self, ring: PacketRing) -> None:
+        if not self.settings.enabled:
+            ring.prune()
+            return
+        ring.tend()
+        if self._retries[ring.key].due(failed=not ring.running):
+            ring.begin()
+
+
+def _said(capture: Capture | None) -> str:
+    return complaint(capture.log) if capture and not capture.running else ""
 
 
 class _Retry:

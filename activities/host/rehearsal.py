@@ -66,4 +66,4 @@ class Rehearsal:
         if document["event"] == "execution":
             return bool(document["file"] == self._name)
         ends = (document.get("destination"), document.get("destination_port"))
-        return document["event"] == "connection" and ends == self._refuses
+        return document["event"] in ("connection", "attempt") and ends == self._refuses

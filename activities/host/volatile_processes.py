@@ -4,9 +4,10 @@ Owns the two long lists of a volatile collection. An executable is hashed once h
 it. Bounded in entries, in text and in time. Never signals, never waits.
 
     entries, cut = read_processes(deadline)
-    read_sockets()     # -> [{"protocol": "tcp", "local": "10.77.0.11", "local_port": 8000, ...}]
+    read_sockets(deadline)     # -> [{"protocol": "tcp", "local": "10.77.0.11", "local_port": 8000, ...}]
 """
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -52,18 +53,29 @@ def read_processes(deadline: float) -> tuple[list[Entry], str]:
     return entries, ""
 
 
-def read_sockets() -> list[Entry]:
-    """Every internet and packet socket of this namespace, with the processes that hold it."""
+def read_sockets(deadline: float) -> tuple[list[Entry], str]:
+    """Every internet and packet socket of this namespace with its processes, and why hashes are missing, if so."""
     found = [entry for name in _LISTS for entry in _internet(name)] + list(_packet())
     held = defaultdict(list)
     for pid, inodes in owners({entry["inode"] for entry in found}).items():
         for inode in inodes:
             held[inode].append(pid)
-    executables = {pid: executable_of(pid) or "" for pids in held.values() for pid in pids}
+    hashes = _Hashes()
+    programs = {pid: _program(pid, hashes, deadline) for pids in held.values() for pid in pids}
     for entry in found:
         entry["pids"] = sorted(held[entry["inode"]])
-        entry["executables"] = sorted({executables[pid] for pid in entry["pids"]})
-    return found
+        entry["executables"] = sorted({programs[pid]["executable"] for pid in entry["pids"]})
+        entry["programs"] = [programs[pid] for pid in entry["pids"]]
+    return found, "" if time.monotonic() < deadline else "the time budget was spent: some executables have no hash"
+
+
+def _program(pid: int, hashes: "_Hashes", deadline: float) -> Entry:
+    """What a process runs, deleted from the disk or not; without a digest once the time is over, or it has ended."""
+    executable, digest = executable_of(pid) or "", ""
+    if executable and time.monotonic() < deadline:
+        with contextlib.suppress(*_GONE):
+            digest = hashes.of(_PROC / str(pid) / "exe")
+    return {"pid": pid, "executable": executable, "sha256": digest}
 
 
 class _Hashes:

@@ -3,7 +3,7 @@
 Owns one function for each collector: commands with JSON output where there are any, /proc otherwise, the
 calling thread's network namespace always. Text that an intruder chose is bounded and escaped.
 
-    SOURCES["routes"](deadline)     # -> Reading(entries=[...], tool="ip", command=("ip", "-j", ...))
+    SOURCES["routes"](deadline, folder)     # -> Reading(entries=[...], tool="ip", command=("ip", "-j", ...))
 """
 
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from activities.host.processes import printable
+from activities.host.volatile_disk import package_command, read_cron, read_mounts, read_packages
 from activities.host.volatile_processes import MAX_ENTRIES, Entry, read_processes, read_sockets
 from playbooks.forensics import Collector
 from segmentation.errors import FirebreakError
@@ -39,20 +40,36 @@ class SourceFailed(FirebreakError):
     code: ClassVar[str] = "volatile-source-failed"
 
 
+class SourceMissing(FirebreakError):
+    """This host has no such thing."""
+
+    code: ClassVar[str] = "volatile-source-missing"
+
+
 @dataclass(frozen=True)
 class Reading:
-    """What was read. `truncated` says why something is missing."""
+    """What was read. `truncated` says why something is missing; `exit_status` is the last command's."""
 
     entries: list[Entry] = field(default_factory=list)
     tool: str = ""
     command: tuple[str, ...] = ()
     truncated: str = ""
+    exit_status: int | None = None
 
 
-def _bounded(entries: list[Entry], *, tool: str = "", command: tuple[str, ...] = (), cut: str = "") -> Reading:
+def _bounded(
+    entries: list[Entry],
+    *,
+    tool: str = "",
+    command: tuple[str, ...] = (),
+    cut: str = "",
+    exit_status: int | None = None,
+) -> Reading:
     if len(entries) > MAX_ENTRIES:
         cut = f"{len(entries)} entries, the first {MAX_ENTRIES} are kept"
-    return Reading(entries[:MAX_ENTRIES], tool, command, cut)
+    # A command that did not end with 0 has raised.
+    status = 0 if tool and exit_status is None else exit_status
+    return Reading(entries[:MAX_ENTRIES], tool, command, cut, status)
 
 
 def _run(command: tuple[str, ...], deadline: float) -> str:
@@ -67,8 +84,8 @@ def _run(command: tuple[str, ...], deadline: float) -> str:
     return done.stdout.decode(errors="backslashreplace")
 
 
-def _json_command(*commands: tuple[str, ...]) -> Callable[[float], Reading]:
-    def read(deadline: float) -> Reading:
+def _json_command(*commands: tuple[str, ...]) -> Callable[[float, Path], Reading]:
+    def read(deadline: float, _folder: Path) -> Reading:
         entries: list[Entry] = []
         for command in commands:
             found = json.loads(_run(command, deadline) or "[]")
@@ -78,16 +95,17 @@ def _json_command(*commands: tuple[str, ...]) -> Callable[[float], Reading]:
     return read
 
 
-def _sockets(deadline: float) -> Reading:
-    return _bounded(read_sockets(), cut="" if time.monotonic() < deadline else "the time budget was spent")
+def _sockets(deadline: float, _folder: Path) -> Reading:
+    entries, cut = read_sockets(deadline)
+    return _bounded(entries, cut=cut)
 
 
-def _processes(deadline: float) -> Reading:
+def _processes(deadline: float, _folder: Path) -> Reading:
     entries, cut = read_processes(deadline)
     return _bounded(entries, cut=cut)
 
 
-def _conntrack(deadline: float) -> Reading:
+def _conntrack(deadline: float, _folder: Path) -> Reading:
     entries: list[Entry] = []
     for family in ("ipv4", "ipv6"):
         lines = _run(("conntrack", "-L", "-f", family, "-o", "extended"), deadline).splitlines()
@@ -116,7 +134,7 @@ def _flow(family: str, line: str) -> Entry:
     }
 
 
-def _logins(_deadline: float) -> Reading:
+def _logins(_deadline: float, _folder: Path) -> Reading:
     now = [{"source": "utmp", **entry} for entry in _read_logins(_UTMP)]
     before = [{"source": "wtmp", **entry} for entry in _read_logins(_WTMP)[-_LOGINS_BACK:]]
     return _bounded(now + before)
@@ -149,7 +167,7 @@ def _login(fields: tuple[Any, ...]) -> Entry:
     }
 
 
-def _modules(_deadline: float) -> Reading:
+def _modules(_deadline: float, _folder: Path) -> Reading:
     entries: list[Entry] = []
     # A kernel without loadable modules has no such file.
     lines = _MODULES.read_text(encoding="utf-8", errors="replace").splitlines() if _MODULES.exists() else []
@@ -170,8 +188,29 @@ def _modules(_deadline: float) -> Reading:
     return _bounded(entries)
 
 
+def _mounts(_deadline: float, _folder: Path) -> Reading:
+    return _bounded(read_mounts())
+
+
+def _cron(deadline: float, _folder: Path) -> Reading:
+    entries, cut = read_cron(deadline)
+    return _bounded(entries, cut=cut)
+
+
+def _packages(deadline: float, folder: Path) -> Reading:
+    command = package_command()
+    if not command:
+        raise SourceMissing("This host has neither dpkg's nor rpm's database of packages.")
+    entries, spooled = read_packages(command, folder, deadline)
+    # Either ends with 1 when files differ; without any line that is a failure.
+    if spooled.exit_status and not entries and not spooled.truncated:
+        raise SourceFailed(f"{' '.join(command)} ended with {spooled.exit_status}: {spooled.said}")
+    status = spooled.exit_status
+    return _bounded(entries, tool=command[0], command=command, cut=spooled.truncated, exit_status=status)
+
+
 _ROUTES = ("ip", "-j", "-d")
-SOURCES: dict[Collector, Callable[[float], Reading]] = {
+SOURCES: dict[Collector, Callable[[float, Path], Reading]] = {
     "sockets": _sockets,
     "conntrack": _conntrack,
     "neighbours": _json_command(("ip", "-j", "neighbour", "show")),
@@ -182,4 +221,7 @@ SOURCES: dict[Collector, Callable[[float], Reading]] = {
     "ruleset": _json_command(("nft", "-j", "list", "ruleset")),
     "logins": _logins,
     "modules": _modules,
+    "mounts": _mounts,
+    "cron": _cron,
+    "packages": _packages,
 }

@@ -51,7 +51,7 @@ def account_seen(pool: Executor, calls: Calls, namespace: str, name: str) -> Acc
                     binding_seen(kind, one)
                     for kind, asked in bindings.items()
                     for one in asked.result()
-                    if any(_names(subject, namespace, name, one) for subject in one.get("subjects") or ())
+                    if any(names_account(subject, namespace, name, one) for subject in one.get("subjects") or ())
                 ),
                 key=_order,
             )
@@ -59,7 +59,8 @@ def account_seen(pool: Executor, calls: Calls, namespace: str, name: str) -> Acc
     )
 
 
-def _names(subject: Raw, namespace: str, name: str, binding: Raw) -> bool:
+def names_account(subject: Raw, namespace: str, name: str, binding: Raw) -> bool:
+    """Whether a subject of a binding is this account, or a group that it is in."""
     if subject.get("kind") == "ServiceAccount":
         # Without a namespace it is one of the binding's own.
         within = subject.get("namespace") or binding["metadata"].get("namespace")

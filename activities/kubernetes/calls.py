@@ -7,7 +7,9 @@ Owns paging, preconditions and the error of each answer that is no success. Neve
     calls.every(Place(PODS, "shop"), fields="spec.nodeName=n1")
 """
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from kubernetes.client import ApiClient
 
@@ -45,10 +47,23 @@ class Calls:
         accept = _METADATA.format(kind="PartialObjectMetadataList") if metadata_only else JSON
         query = {"limit": str(PAGE_ITEMS), "labelSelector": labels, "fieldSelector": fields}
         try:
-            return self._pages(place, query, accept)
+            return self._pages(place, query, accept)[0]
         except refusals.ListExpired:
             # A server forgets a list's next page after minutes: it can't be continued, only begun anew.
-            return self._pages(place, query, accept)
+            return self._pages(place, query, accept)[0]
+
+    def first(self, place: Place, most: int, *, labels: str = "", fields: str = "") -> tuple[list[Raw], bool]:
+        """At most so many objects of a collection, and whether these are all."""
+        query = {"limit": str(min(most, PAGE_ITEMS)), "labelSelector": labels, "fieldSelector": fields}
+        try:
+            return self._pages(place, query, JSON, most)
+        except refusals.ListExpired:
+            return self._pages(place, query, JSON, most)
+
+    def content(self, place: Place, query: Mapping[str, str]) -> bytes:
+        """The bytes of a subresource that is no JSON object: a log."""
+        answer = self._transport.send(Ask("get", "GET", place, query, accept="*/*"))
+        return answer.content if answer.code in _SUCCESS else self._raise("get", place, answer)
 
     def apply(self, place: Place, body: Raw, *, dry_run: bool = False) -> Raw:
         """Server-side apply; what another field manager has set is an error, never overwritten."""
@@ -91,7 +106,9 @@ class Calls:
         answer = self._transport.send(Ask("create", "POST", _ACCESS_REVIEWS, body=body))
         return answer.code not in _SUCCESS or bool(answer.document.get("status", {}).get("allowed"))
 
-    def _pages(self, place: Place, query: dict[str, str], accept: str) -> list[Raw]:
+    def _pages(
+        self, place: Place, query: dict[str, str], accept: str, most: float = math.inf
+    ) -> tuple[list[Raw], bool]:
         items: list[Raw] = []
         following = ""
         while True:
@@ -99,8 +116,8 @@ class Calls:
             page = self._document("list", place, answer)
             items += page.get("items") or []
             following = page.get("metadata", {}).get("continue") or ""
-            if not following:
-                return items
+            if not following or len(items) >= most:
+                return items, not following
 
     def _write(self, ask: Ask) -> Raw:
         return self._document(ask.verb, ask.place, self._transport.send(ask))
@@ -112,6 +129,9 @@ class Calls:
             raise PlatformUnreachable(
                 f"What answers for cluster {self.cluster} is not an API server: {answer.text[:80]!r}"
             )
+        return self._raise(verb, place, answer)
+
+    def _raise(self, verb: str, place: Place, answer: Answer) -> NoReturn:
         # 403 is said by RBAC and by admission alike, told apart by asking what RBAC grants.
         if answer.code == refusals.FORBIDDEN and not self.allowed(verb, place):
             raise refusals.permission_missing(self.cluster, place.permission(verb), place)

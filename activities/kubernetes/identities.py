@@ -7,19 +7,21 @@ was like is saved in an account of our own first: a crash at any point is made g
 is deleted last. While it stands, the rotation reads as not done.
 
     read  serviceaccount/shop/web  identity   # -> the uid; "@rotated" once the account is ours and the copy is gone
+    read  serviceaccount/shop/web  held-by    # -> the incident that holds it; empty: none
 """
 
 import hashlib
 import json
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from activities.killswitch.platform import PlatformRefused, TargetUnknown
 from activities.kubernetes.calls import Raw
 from activities.kubernetes.places import SECRETS, SERVICE_ACCOUNTS, Place
-from activities.kubernetes.settings import Attribute, Attributes, Session, Writing, names_of
+from activities.kubernetes.settings import Attribute, Attributes, Names, Session, Writing, names_of, part_attribute
 from playbooks.change import Setting
-from playbooks.kubernetes.marks import INCIDENT
+from playbooks.kubernetes.marks import INCIDENT, QUARANTINE
 from playbooks.platform_intent import mark
 
 ROTATED = "@rotated"
@@ -27,6 +29,35 @@ SAVED = "firebreak.dev/saved-account"
 TOKEN_OF = "kubernetes.io/service-account.name"  # noqa: S105 - an annotation's name
 _KEPT = ("automountServiceAccountToken", "imagePullSecrets", "secrets")
 _KEPT_METADATA = ("labels", "annotations")
+
+
+@dataclass(frozen=True)
+class Hold:
+    """`serviceaccount/<namespace>/<name>`: the incident that holds it, as a label that the rotation carries over."""
+
+    counts: tuple[int, ...] = (2,)
+
+    def place(self, names: Names) -> Place:
+        """The account."""
+        return Place(SERVICE_ACCOUNTS, *names)
+
+    def value(self, found: Raw, _names: Names) -> JsonValue:
+        """Empty: none does."""
+        return str((found["metadata"].get("labels") or {}).get(QUARANTINE, ""))
+
+    def body(self, _found: Raw, wanted: JsonValue) -> Raw:
+        """The one label."""
+        return {"metadata": {"labels": {QUARANTINE: wanted or None}}}
+
+
+_HOLD = part_attribute(Hold(), tuple(Place(SERVICE_ACCOUNTS).permission(verb) for verb in ("get", "patch")))
+
+
+def _read_hold(session: Session, setting: Setting) -> JsonValue:
+    place = _account(setting)
+    saved = None if session.look(place) else session.calls.get(_copy(session, place))
+    # A rotation that was interrupted goes on from its copy, whose labels the account is going to have.
+    return _HOLD.read(session, setting) if saved is None else Hold().value(_saved(saved)["account"], ())
 
 
 def _read_identity(session: Session, setting: Setting) -> JsonValue:
@@ -145,6 +176,7 @@ def _secret(setting: Setting) -> Place:
 
 
 ATTRIBUTES: Attributes = {
+    ("serviceaccount", "held-by"): Attribute(_read_hold, _HOLD.write, _HOLD.permissions),
     ("serviceaccount", "identity"): Attribute(
         _read_identity,
         _write_identity,

@@ -49,8 +49,8 @@ class Asking:
     recent: Recent
 
 
-def observe(asking: Asking, target: Workload, intent: PlatformIntent) -> KubernetesObservation:
-    """The target as it is now.
+def observe(asking: Asking, target: Workload, intent: PlatformIntent, holder: str) -> KubernetesObservation:
+    """The target as it is now; `holder`: who would hold what it shares with others.
 
     Raises:
         TargetUnknown: it is not there, has ended, or its name alone means several.
@@ -60,26 +60,27 @@ def observe(asking: Asking, target: Workload, intent: PlatformIntent) -> Kuberne
         raise TargetUnknown(f"{target.name} is no Kubernetes target: it names no cluster.")
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="observe") as pool:
         try:
-            return _observe(pool, asking, target.workload_id, reference, intent)
+            return _observe(pool, asking, (target.workload_id, reference, holder), intent)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _observe(
-    pool: Executor, asking: Asking, target_id: str, reference: ClusterRef, intent: PlatformIntent
+    pool: Executor, asking: Asking, whom: tuple[str, ClusterRef, str], intent: PlatformIntent
 ) -> KubernetesObservation:
+    target_id, reference, holder = whom
     calls, lists, facts = asking.calls, asking.lists, asking.facts
     known = pool.submit(facts.known)
     namespaces = pool.submit(lists.every, Place(NAMESPACES), metadata_only=True)
     scope = _scope(reference)
     around = Surroundings(pool, lists, scope) if scope else None
     found = find(calls, reference, intent.incident_id)
-    pods = tuple(sorted(map(pod_seen, found.pods), key=lambda pod: (pod.namespace, pod.name)))
+    pods = tuple(sorted((pod_seen(one, holder) for one in found.pods), key=lambda pod: (pod.namespace, pod.name)))
     nodes = _nodes(pool, lists, found, pods)
     account = _account(pool, calls, found, pods, intent)
     around = around or Surroundings(pool, lists, tuple(sorted({pod.namespace for pod in pods})))
     around.ask_policies(known.result())
-    seen = _seen(nodes)
+    seen = _seen(nodes, holder)
     read = Snapshot({Place(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"]): pod for pod in found.pods})
     policies = around.policies(facts, frozenset(node.name for node in seen), read)
     asking.recent.note((intent.incident_id, target_id), read)
@@ -116,8 +117,8 @@ def _nodes(pool: Executor, lists: SharedLists, found: Found, pods: Iterable[PodS
     return [pool.submit(lambda: [one for one in lists.every(Place(NODES)) if one["metadata"]["name"] in names])]
 
 
-def _seen(nodes: Iterable[Future[list[Raw]]]) -> tuple[NodeSeen, ...]:
-    found = (node_seen(one) for asked in nodes for one in asked.result())
+def _seen(nodes: Iterable[Future[list[Raw]]], holder: str) -> tuple[NodeSeen, ...]:
+    found = (node_seen(one, holder) for asked in nodes for one in asked.result())
     return tuple(sorted(found, key=lambda node: node.name))
 
 

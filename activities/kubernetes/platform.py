@@ -22,6 +22,7 @@ from activities.kubernetes.recent import Recent
 from activities.kubernetes.settings import Attribute, Attributes, Session, Writing
 from activities.kubernetes.sharing import SharedLists
 from playbooks.change import Setting
+from playbooks.kubernetes.marks import object_name
 from playbooks.kubernetes.observation import KubernetesObservation
 from playbooks.platform_intent import PlatformIntent
 from segmentation.errors import FirebreakError
@@ -51,11 +52,15 @@ class KubernetesPlatform:
     @functools.cached_property
     def _session(self) -> Session:
         recent = self._asking.recent.take((self._incident_id, self._target_id))
-        return Session(self._asking.calls, self._incident_id, recent)
+        return Session(self._asking.calls, self._incident_id, self._holder, recent)
+
+    @property
+    def _holder(self) -> str:
+        return object_name(self._incident_id, self._target_id)
 
     def observe(self, target: Workload, intent: PlatformIntent) -> KubernetesObservation:
         """The target as it is now. Read-only."""
-        return observe(self._asking, target, intent)
+        return observe(self._asking, target, intent, self._holder)
 
     def read(self, setting: Setting) -> JsonValue:
         """The attribute as it is now; None where it is not there."""

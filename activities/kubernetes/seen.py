@@ -7,14 +7,15 @@ from typing import Any
 
 from activities.kubernetes import apis
 from activities.kubernetes.calls import Raw
+from activities.kubernetes.holding import held_by_others
 from activities.kubernetes.places import Api
 from playbooks.kubernetes.observation import BindingSeen, NodeSeen, PodSeen, PolicySeen, SelectorSeen
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 
 
-def pod_seen(found: Raw) -> PodSeen:
-    """A pod."""
+def pod_seen(found: Raw, holder: str = "") -> PodSeen:
+    """A pod, as it is for one who may hold it with others."""
     metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     addresses = [one["ip"] for one in status.get("podIPs") or () if one.get("ip")]
     return PodSeen(
@@ -27,6 +28,7 @@ def pod_seen(found: Raw) -> PodSeen:
         node=spec.get("nodeName") or "",
         service_account=spec.get("serviceAccountName") or "default",
         controller=owner_of(found),
+        held=held_by_others(holder, found),
     )
 
 
@@ -78,8 +80,8 @@ def selector_seen(kind: Any, found: Raw) -> SelectorSeen:
     )
 
 
-def node_seen(found: Raw) -> NodeSeen:
-    """A node."""
+def node_seen(found: Raw, holder: str = "") -> NodeSeen:
+    """A node, as it is for one who may hold it with others."""
     status = found.get("status") or {}
     return NodeSeen(
         name=found["metadata"]["name"],
@@ -87,6 +89,7 @@ def node_seen(found: Raw) -> NodeSeen:
         unschedulable=bool((found.get("spec") or {}).get("unschedulable", False)),
         addresses=tuple(one["address"] for one in status.get("addresses") or () if one["type"].endswith("IP")),
         machine_id=(status.get("nodeInfo") or {}).get("machineID") or "",
+        held=held_by_others(holder, found),
     )
 
 

@@ -14,12 +14,13 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from activities.killswitch.platform import PlanStale, PlatformRefused, TargetUnknown
+from activities.killswitch.platform import PlanStale, PlatformRefused, StillHeld, TargetUnknown
+from activities.kubernetes import holding
 from activities.kubernetes.calls import Calls, Raw
 from activities.kubernetes.places import Place
 from activities.kubernetes.recent import Snapshot
 from activities.kubernetes.refusals import ConcurrentChange
-from playbooks.change import Setting
+from playbooks.change import LET_GO, Setting
 
 CLUSTER_WIDE = "-"
 # A kubelet writes a pod's status while it starts: each time we look again whether the part we set is untouched.
@@ -28,10 +29,14 @@ ATTEMPTS = 8
 
 @dataclass
 class Session:
-    """One cluster opened for one incident, with what was read in it: a write replaces exactly what was read."""
+    """One cluster opened for one incident, with what was read in it: a write replaces exactly what was read.
+
+    `holder`: the name under which this containment holds what it shares with others.
+    """
 
     calls: Calls
     incident_id: str
+    holder: str = ""
     recent: Snapshot = field(default_factory=Snapshot)
     last: dict[Place, Raw | None] = field(default_factory=dict)
 
@@ -112,19 +117,24 @@ def namespace_of(name: str) -> str:
 def _read(part: Part, session: Session, setting: Setting) -> JsonValue:
     names = names_of(setting, *part.counts)
     found = session.look(part.place(names))
-    return None if found is None else part.value(found, names)
+    return None if found is None else _counts(part, session, setting, found, names)
+
+
+def _counts(part: Part, session: Session, setting: Setting, found: Raw, names: Names) -> JsonValue:
+    return holding.seen_by(session.holder, setting, found, part.value(found, names))
 
 
 def _write(part: Part, session: Session, writing: Writing) -> None:
-    names = names_of(writing.setting, *part.counts)
+    setting = writing.setting
+    names = names_of(setting, *part.counts)
     place = part.place(names)
     first = found = session.seen(place)
     for _ in range(ATTEMPTS):
         if found is None or first is None or part.value(found, names) is None:
-            raise TargetUnknown(f"{writing.setting.resource} is gone from cluster {session.calls.cluster}.")
-        if _differs(part, first, found, names):
+            raise TargetUnknown(f"{setting.resource} is gone from cluster {session.calls.cluster}.")
+        if _differs(part, session, setting, (first, found)):
             raise PlanStale(
-                f"{writing.setting.resource}: somebody else has set {writing.setting.attribute} while we were at it.",
+                f"{setting.resource}: somebody else has set {setting.attribute} while we were at it.",
                 hint="Plan again.",
             )
         try:
@@ -133,18 +143,29 @@ def _write(part: Part, session: Session, writing: Writing) -> None:
             found = session.look(place)
         else:
             return
-    raise ConcurrentChange(f"{writing.setting.resource} changes faster than it can be set.")
+    raise ConcurrentChange(f"{setting.resource} changes faster than it can be set.")
 
 
-def _differs(part: Part, first: Raw, found: Raw, names: Names) -> bool:
-    same = first["metadata"]["uid"] == found["metadata"]["uid"]
-    return not same or part.value(first, names) != part.value(found, names)
+def _differs(part: Part, session: Session, setting: Setting, looks: tuple[Raw, Raw]) -> bool:
+    names = names_of(setting, *part.counts)
+    first, found = ((one["metadata"]["uid"], _counts(part, session, setting, one, names)) for one in looks)
+    return first != found
 
 
 def _patch(session: Session, part: Part, place: Place, found: Raw, writing: Writing) -> None:
-    body = part.body(found, writing.value)
+    setting, value = writing.setting, writing.value
+    stays = setting.shared and holding.stays(session.holder, setting, found, value)
+    body = {} if stays else part.body(found, value)
     exactly = {name: found["metadata"][name] for name in ("uid", "resourceVersion")}
-    body["metadata"] = {**body.get("metadata", {}), **exactly}
-    answer = session.calls.patch(place, body, dry_run=writing.dry_run)
-    if not writing.dry_run:
-        session.last[place] = answer
+    marks = holding.mark(session.holder, setting, found, value) if setting.shared else {}
+    # What was never set is let go without asking the server for anything: it may be what it refuses us.
+    as_it_is = setting.shared and part.value(found, names_of(setting, *part.counts)) == value
+    if marks or not (stays or as_it_is):
+        annotations = {"annotations": marks} if marks else {}
+        body["metadata"] = {**body.get("metadata", {}), **annotations, **exactly}
+        answer = session.calls.patch(place, body, dry_run=writing.dry_run)
+        if not writing.dry_run:
+            session.last[place] = answer
+    if stays and value != LET_GO:
+        holders = ", ".join(holding.others(session.holder, setting, found))
+        raise StillHeld(f"{setting.resource}: {setting.attribute} stays as it is, {holders} holds it too.")

@@ -5,7 +5,7 @@ relabelled matches its controller's selector no more and still belongs to it: a 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from activities.killswitch.platform import TargetUnknown
 from activities.kubernetes.calls import Calls, Raw
@@ -49,16 +49,26 @@ def find(calls: Calls, reference: ClusterRef, incident_id: str) -> Found:
     Raises:
         TargetUnknown: it is not there, has ended, or its name alone means several.
     """
+    found = members(calls, reference, incident_id)
+    running = tuple(pod for pod in found.pods if (pod.get("status") or {}).get("phase") not in FINISHED)
+    if reference.resource == "Pod" and not running:
+        raise TargetUnknown(
+            f"Pod {_words(found.reference)} has ended ({found.target['status']['phase']}): nothing of it runs any more."
+        )
+    return replace(found, pods=running)
+
+
+def members(calls: Calls, reference: ClusterRef, incident_id: str) -> Found:
+    """The target with every pod of it, those that have ended among them.
+
+    Raises:
+        TargetUnknown: it is not there, or its name alone means several.
+    """
     target = _one(calls, reference)
     namespace = "" if reference.resource in _WIDE else target["metadata"]["namespace"]
     found = reference.model_copy(update={"namespace": namespace})
     pods = _PODS.get(reference.resource, _of_controller)(calls, found, target, incident_id)
-    running = tuple(pod for pod in pods if (pod.get("status") or {}).get("phase") not in FINISHED)
-    if reference.resource == "Pod" and not running:
-        raise TargetUnknown(
-            f"Pod {_words(found)} has ended ({target['status']['phase']}): nothing of it runs any more."
-        )
-    return Found(found, target, running)
+    return Found(found, target, tuple(pods))
 
 
 def _one(calls: Calls, reference: ClusterRef) -> Raw:

@@ -56,6 +56,7 @@ class Answer:
     code: int
     text: str
     retry_after: float | None
+    content: bytes = b""
 
     @functools.cached_property
     def document(self) -> dict[str, Any]:
@@ -115,11 +116,12 @@ class Transport:
         )
         try:
             response = self._client.call_api(*request, _request_timeout=TIMEOUT)
-            text = response.read().decode("utf-8", errors="replace")
+            content: bytes = response.read()
         except (HTTPError, ApiException, OSError) as error:
             host = self._client.configuration.host
             raise refusals.unreachable(self.cluster, host, ask.verb, ask.place, error) from error
-        return Answer(response.status, text, _seconds(response.getheader("Retry-After")))
+        text = content.decode("utf-8", errors="replace")
+        return Answer(response.status, text, _seconds(response.getheader("Retry-After")), content)
 
 
 def _seconds(header: str | None) -> float | None:

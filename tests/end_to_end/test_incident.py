@@ -3,8 +3,13 @@
 import json
 import subprocess
 import uuid
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import dpkt
 
 from lab import cast
+from lab.captures import check_captures
 from lab.prober import Prober
 from lab.waiting import wait_until
 from lab.webhook import alert_body
@@ -19,7 +24,8 @@ def test_intruder_is_cut_proven_repaired_released_and_reported(world: World) -> 
         incident = world.until(incident_id, proven)
         assert incident["targets"][0]["proof"]["verdict"] == "effective", incident["targets"][0]["proof"]
         incident = world.until(incident_id, gate_open, seconds=60)
-        cut = prober.report().cut
+        report = prober.report()
+        cut, blocked_ns = report.cut, report.first_blocked_ns
         assert (cut.new, cut.established, cut.ipv6) == (True, True, True)
         _approve(world, incident)
         world.until(incident_id, waits_for_release)
@@ -28,13 +34,24 @@ def test_intruder_is_cut_proven_repaired_released_and_reported(world: World) -> 
     assert incident["targets"][0]["restored"] is True
     assert world.lab["web"].run(["nft", "-s", "list", "ruleset"]).stdout == before
     with world.control.client() as api:
-        report = api.get(f"/v1/incidents/{incident_id}/report").text
+        text = api.get(f"/v1/incidents/{incident_id}/report").text
         verdict = api.get(f"/v1/incidents/{incident_id}/evidence/verification").json()
-    assert incident_id in report
+    assert incident_id in text
     assert verdict["ok"], verdict
     assert verdict["verified"] == verdict["items"] > 3
     packets = [item for item in incident["evidence"] if item["kind"] == "packets"]
     assert sum(item["acquisition"]["packets_captured"] or 0 for item in packets) > 0
+    figures = check_captures(incident, world.lab["web"].ipv4, world.lab["db"].ipv4, blocked_ns)
+    assert figures.captures == figures.agreeing > 1
+    assert figures.before_the_cut > 0, "what matters most happened before the alert"
+    for item in packets:
+        if item["storage"]:
+            assert _frames(item["storage"]["uri"]) == item["acquisition"]["packets_captured"]
+
+
+def _frames(uri: str) -> int:
+    with Path(unquote(urlsplit(uri).path)).open("rb") as file:
+        return sum(1 for _ in dpkt.pcapng.Reader(file))
 
 
 def _approve(world: World, incident: dict[str, object]) -> None:

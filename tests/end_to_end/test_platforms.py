@@ -50,6 +50,23 @@ def groups_of(platforms: Platforms, reference: str) -> list[list[str]]:
     return [[group["GroupName"] for group in interface["Groups"]] for interface in found]
 
 
+# No pod runs here, so nothing has a log and no node an agent; nobody has asked for flow logs or findings.
+OF_A_POD = {"objects": "collected", "images": "collected", "rbac": "collected", "node-capture": "missing"}
+OF_AN_INSTANCE = {
+    "configuration": "collected", "console": "collected", "identities": "empty", "flow-logs": "missing",
+    "findings": "empty",
+}  # fmt: skip
+
+
+def collected(incident: Incident) -> dict[str, dict[str, str]]:
+    """By kind of source, what became of each item by its name."""
+    found: dict[str, dict[str, str]] = {}
+    for item in incident["evidence"]:
+        name = item["name"].rpartition(".")[0]
+        found.setdefault(item["source"]["kind"], {})[name] = item["outcome"]["state"]
+    return found
+
+
 def settled(incident: Incident) -> bool:
     return waits_for_release(incident) and all(t["proof"] or t["state"] == "failed" for t in incident["targets"])
 
@@ -72,8 +89,14 @@ def test_a_host_a_pod_and_an_instance_are_contained_side_by_side_and_restored(
     assert all(name.startswith("firebreak-") for names in groups_of(platforms, instance) for name in names)
     assert len(groups_of(platforms, instance)) > 1
 
+    by_source = collected(incident)
+    assert by_source["host"]["sockets"] == "collected"
+    assert {name: by_source["kubernetes"][name] for name in OF_A_POD} == OF_A_POD
+    assert {name: by_source["aws"][name] for name in OF_AN_INSTANCE} == OF_AN_INSTANCE
+
     incident = everywhere.release(incident_id)
 
+    assert everywhere.control.cli("evidence", "verify", incident_id).returncode == 0
     assert {(t["state"], t["restored"]) for t in incident["targets"]} == {("released", True)}
     assert (of_pod(platforms, pod), groups_of(platforms, instance)) == before
     assert not everywhere.is_cut()

@@ -7,20 +7,23 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from activities.contracts.evidence import CaptureOrder, CollectVolatileOrder, FreezeOrder, Storage
+from activities.contracts.evidence import CaptureOrder, CollectVolatileOrder, FreezeOrder
 from activities.contracts.orders import OrderHeader
 from activities.evidence.vault.local import LocalVault
-from activities.host.artefacts import EvidenceSender, HostFacts
+from activities.host.artefacts import EvidenceSender, HostFacts, digest_of
 from activities.host.collection import HostEvidence
 from activities.host.recorder import FlightRecorder, RecorderSettings
-from activities.host.upload import UploadFailed
+from activities.host.upload import Sent
+from activities.host.upload_errors import UploadFailed
 from activities.host.volatile import VolatileCollector
+from activities.host.volatile_files import ContentLimits
 
 
 class Vault:
@@ -29,10 +32,22 @@ class Vault:
     def __init__(self, root: Path) -> None:
         self._vault, self._broken = LocalVault(root), root / "broken"
 
-    def upload(self, incident_id: str, evidence_id: str, name: str, path: Path, sha256: str) -> Storage:
+    def send(
+        self,
+        incident_id: str,
+        evidence_id: str,
+        name: str,
+        path: Path,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Sent:
         if self._broken.exists():
             raise UploadFailed(self._broken.read_text())
-        return self._vault.put_stream(incident_id, evidence_id, name, [path.read_bytes()], sha256=sha256)
+        size, sha256 = path.stat().st_size, digest_of(path)
+        with path.open("rb") as file:
+            chunks = iter(lambda: file.read(1 << 20), b"")
+            storage = self._vault.put_stream(incident_id, evidence_id, name, chunks, sha256=sha256)
+        progress(size)
+        return Sent(size, sha256, storage)
 
 
 class Driver:
@@ -41,8 +56,9 @@ class Driver:
         facts = HostFacts.read(config["host_id"], config["host"])
         self.seen = 0
         self.recorder = FlightRecorder(Path(config["state"]), settings, facts.host, self.count)
+        limits = ContentLimits.model_validate(config.get("limits", {}))
         sender = EvidenceSender(facts, Vault(Path(config["vault"])))
-        self.evidence = HostEvidence(self.recorder, sender, VolatileCollector(facts))
+        self.evidence = HostEvidence(self.recorder, sender, VolatileCollector(facts, limits))
 
     def count(self, documents: Any) -> None:
         self.seen += len(documents)
@@ -59,13 +75,14 @@ class Driver:
         header = self.header(incident, order)
         return self.evidence.finish_capture(CaptureOrder(header=header, capture_seconds=seconds))
 
-    def collect(self, incident: str, collectors: list[str], budget: int, order: str = "collect") -> Any:
+    def collect(self, incident: str, collectors: list[str], budget: int, order: str = "collect", **more: Any) -> Any:
         order_ = CollectVolatileOrder.model_validate(
             {
                 "header": self.header(incident, order).model_dump(),
                 "collect": collectors,
                 "budget_seconds": budget,
             }
+            | more
         )
         return self.evidence.collect_volatile(order_)
 

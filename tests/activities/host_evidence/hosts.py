@@ -125,8 +125,10 @@ class Agent:
     def finish(self, incident: str, seconds: int = 2) -> tuple[CollectedItem, ...]:
         return self._collected("finish", incident=incident, seconds=seconds)
 
-    def collect(self, incident: str, *collectors: str, budget: int = 20, order: str = "c") -> tuple[CollectedItem, ...]:
-        return self._collected("collect", incident=incident, collectors=collectors, budget=budget, order=order)
+    def collect(
+        self, incident: str, *collectors: str, budget: int = 20, order: str = "c", **more: Any
+    ) -> tuple[CollectedItem, ...]:
+        return self._collected("collect", incident=incident, collectors=collectors, budget=budget, order=order, **more)
 
     def status(self) -> RecorderStatus:
         return RecorderStatus.model_validate(self.do("status"))

@@ -4,7 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from activities.host.dns_messages import read_message
 from activities.host.kernel_events import is_attaching, lost, parse
 
 BOOT_NS = 1_795_337_000_000_000_000
@@ -56,9 +59,39 @@ def test_octets_that_are_no_utf8_are_shown_as_octets() -> None:
 
 
 def test_denial_has_ports_in_our_order() -> None:
-    event = parse(line("denial 5 6 10.0.0.1 10.0.0.2 48344 25344"), BOOT_NS)
+    event = parse(line("denial 5 12 6 10.0.0.1 10.0.0.2 48344 25344"), BOOT_NS)
     assert event is not None
-    assert (event["source_port"], event["destination_port"]) == (0xD8BC, 99)
+    assert (event["reason"], event["source_port"], event["destination_port"]) == (12, 0xD8BC, 99)
+
+
+def test_attempt_has_its_process_and_where_it_wanted_to() -> None:
+    event = parse(line("attempt 5 41 1000 10.0.0.2 13568 a b"), BOOT_NS)
+    assert event is not None
+    assert (event["pid"], event["destination_port"], event["process"]) == (41, 53, "a b")
+
+
+QUERY = "12 34 01 00 00 01 00 00 00 00 00 00 03 65 ff 2e 07 65 78 61 6d 70 6c 65 00 00 10 00 01"
+
+
+def test_dns_question_has_a_name_that_is_safe_to_show() -> None:
+    event = parse(line(f"dns 5 out 41 37 10.0.0.1 10.0.0.2 40000 13568 {QUERY}"), BOOT_NS)
+    assert event is not None
+    assert (event["name"], event["type"], event["answer"]) == (r"e\255\046.example.", "TXT", False)
+    assert (event["pid"], event["size"], event["destination_port"]) == (41, 29, 53)
+
+
+def test_what_comes_after_the_datagram_is_not_evidence() -> None:
+    event = parse(line(f"dns 5 in 0 20 10.0.0.1 10.0.0.2 13568 40000 {QUERY}"), BOOT_NS)
+    assert event is not None
+    assert event["cut"]
+    assert "pid" not in event
+    assert "example" not in json.dumps(event)
+
+
+@given(octets=st.binary(max_size=128))
+def test_any_octets_make_a_document(octets: bytes) -> None:
+    document = read_message(octets)
+    assert json.dumps(document).isprintable()
 
 
 @pytest.mark.parametrize(

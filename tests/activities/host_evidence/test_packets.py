@@ -102,12 +102,12 @@ def test_killed_agent_loses_neither_the_ring_nor_the_full_capture(hosts: Hosts, 
     with Numbered(hosts[1], hosts[0], per_second=200) as stream:
         with hosts[0].agent(tmp_path) as agent:
             begun = stream.sent
-            agent.freeze("inc-1", 3)
+            agent.freeze("inc-1", 8)
             frozen = stream.sent
             agent.kill()
         with hosts[0].agent(tmp_path) as restarted:
             after = stream.sent
-            finished = packets(restarted.finish("inc-1", 3))
+            finished = packets(restarted.finish("inc-1", 8))
             later = restarted.freeze("inc-2", 1)
     assert [item.outcome.state for item in finished] == ["collected"]
     full = numbers(restarted, "inc-1", finished, stream)

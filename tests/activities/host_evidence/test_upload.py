@@ -4,78 +4,24 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from activities.evidence.errors import UploadRefused, VaultConflict
+from activities.evidence.errors import UploadRefused
 from activities.evidence.receive import check_upload
 from activities.evidence.vault.local import LocalVault
-from activities.host.upload import UploadFailed, VaultUploader
+from activities.host.upload import VaultUploader
+from activities.host.upload_errors import UploadFailed
+from activities.host.upload_parts import Parts
 from activities.orders.keys import public_bytes
+from tests.activities.host_evidence.vault_server import HOST, VaultServer
 
-HOST = "9f2c"
-
-
-class VaultServer(ThreadingHTTPServer):
-    """PUT into a local vault. `failures`: statuses to answer first, 0 for a connection that breaks."""
-
-    daemon_threads = True
-
-    def __init__(self, vault: LocalVault, public_key: bytes) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.vault, self.public_key = vault, public_key
-        self.failures: list[int] = []
-        self.requests = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: VaultServer
-    protocol_version = "HTTP/1.1"
-
-    def do_PUT(self) -> None:
-        self.server.requests += 1
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.server.failures:
-            self._fail(self.server.failures.pop(0))
-            return
-        try:
-            self._answer(200, self._keep(body))
-        except (UploadRefused, VaultConflict) as error:
-            self._answer(409 if isinstance(error, VaultConflict) else 401, str(error))
-
-    def _keep(self, body: bytes) -> str:
-        key = self.server.public_key
-        claim = check_upload("PUT", self.path, dict(self.headers.items()), public_key=key, now=time.time())
-        assert claim.host_id == HOST
-        parts = urlsplit(self.path)
-        _, _, _, incident_id, evidence_id = parts.path.split("/")
-        name = parse_qs(parts.query)["name"][0]
-        put = self.server.vault.put_stream
-        return put(incident_id, evidence_id, name, [body], sha256=claim.sha256, size=len(body)).model_dump_json()
-
-    def _fail(self, status: int) -> None:
-        if status:
-            self._answer(status, "not now")
-        else:
-            self.close_connection = True
-
-    def _answer(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        """Quiet."""
+PART = 100_000
+CONTENT = bytes(range(256)) * 4096
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
@@ -95,67 +41,125 @@ def server(tmp_path: Path, key: Ed25519PrivateKey) -> Iterator[VaultServer]:
 
 
 @pytest.fixture
-def uploader(server: VaultServer, key: Ed25519PrivateKey) -> Iterator[VaultUploader]:
+def client() -> Iterator[httpx.Client]:
     with httpx.Client() as client:
-        yield VaultUploader(client, server.url, HOST, key, patience_seconds=2)
+        yield client
 
 
 @pytest.fixture
-def artefact(tmp_path: Path) -> tuple[Path, str]:
+def uploader(client: httpx.Client, server: VaultServer, key: Ed25519PrivateKey) -> VaultUploader:
+    return VaultUploader(client, server.url, HOST, key, patience_seconds=5, part_bytes=PART)
+
+
+@pytest.fixture
+def artefact(tmp_path: Path) -> Path:
     path = tmp_path / "ring.pcapng"
-    path.write_bytes(bytes(range(256)) * 4096)
-    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_bytes(CONTENT)
+    return path
 
 
-def test_artefact_arrives_as_it_was_and_the_vault_says_where(
-    server: VaultServer, uploader: VaultUploader, artefact: tuple[Path, str]
+def kept(server: VaultServer, evidence_id: str = "e") -> bytes:
+    return b"".join(server.vault.case("inc-1").read(evidence_id))
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, len(CONTENT)])
+def test_artefact_arrives_as_it_was_in_as_many_parts_as_it_needs(
+    server: VaultServer, uploader: VaultUploader, artefact: Path, size: int
 ) -> None:
-    path, digest = artefact
-    storage = uploader.upload("inc-1", "web.ring-0001", "ring.pcapng", path, digest)
-    assert storage.checksum == digest
-    assert server.vault.find("inc-1", "web.ring-0001").read_bytes() == path.read_bytes()
+    artefact.write_bytes(CONTENT[:size])
+    told: list[int] = []
+    sent = uploader.send("inc-1", "e", "ring.pcapng", artefact, told.append)
+    assert (sent.size, sent.sha256) == (size, hashlib.sha256(CONTENT[:size]).hexdigest())
+    assert sent.storage.checksum == sent.sha256
+    assert kept(server) == CONTENT[:size]
+    assert server.puts == list(range(0, max(size, 1), PART))
+    assert told[-1] == size
 
 
-@pytest.mark.parametrize("failures", [[503], [0], [500, 0, 429]])
-def test_passing_trouble_is_waited_out(
-    server: VaultServer, uploader: VaultUploader, artefact: tuple[Path, str], failures: list[int]
+@pytest.mark.parametrize("failures", [[503], [0], [-1], [500, 0, 429], [None, None, 0], [None, -1, 503, None, -1]])
+def test_passing_trouble_is_waited_out_and_nothing_that_arrived_is_sent_again(
+    server: VaultServer, uploader: VaultUploader, artefact: Path, failures: list[int | None]
 ) -> None:
-    server.failures = failures
-    assert uploader.upload("inc-1", "web.ring-0001", "ring.pcapng", *artefact).checksum == artefact[1]
+    server.failures = list(failures)
+    assert uploader.send("inc-1", "e", "ring.pcapng", artefact).sha256 == DIGEST
+    assert kept(server) == CONTENT
+    assert server.bytes_taken == len(CONTENT)
 
 
-def test_sending_the_same_again_is_harmless(uploader: VaultUploader, artefact: tuple[Path, str]) -> None:
-    first = uploader.upload("inc-1", "e", "ring.pcapng", *artefact)
-    assert uploader.upload("inc-1", "e", "ring.pcapng", *artefact) == first
+def test_answer_that_was_lost_is_asked_for_again(
+    server: VaultServer, uploader: VaultUploader, artefact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = uploader.send("inc-1", "e", "ring.pcapng", artefact)
+    assert uploader.send("inc-1", "e", "ring.pcapng", artefact) == first
+    assert server.puts[-1] == len(CONTENT), "the digest of it all was enough"
+    assert server.bytes_taken == len(CONTENT)
+
+
+def test_agent_that_was_restarted_goes_on_where_it_was(
+    client: httpx.Client, server: VaultServer, key: Ed25519PrivateKey, uploader: VaultUploader, artefact: Path
+) -> None:
+    hasty = VaultUploader(client, server.url, HOST, key, patience_seconds=0, part_bytes=PART)
+    server.failures = [None, None, None, 503]
+    with pytest.raises(UploadFailed, match="503"):
+        hasty.send("inc-1", "e", "ring.pcapng", artefact)
+    server.puts.clear()
+    assert uploader.send("inc-1", "e", "ring.pcapng", artefact).sha256 == DIGEST
+    assert server.puts[0] == 3 * PART
+    assert server.bytes_taken == len(CONTENT)
+
+
+def test_file_that_was_written_on_meanwhile_is_another_upload(
+    client: httpx.Client, server: VaultServer, key: Ed25519PrivateKey, uploader: VaultUploader, artefact: Path
+) -> None:
+    hasty = VaultUploader(client, server.url, HOST, key, patience_seconds=0, part_bytes=PART)
+    server.failures = [None, None, 503]
+    with pytest.raises(UploadFailed):
+        hasty.send("inc-1", "e", "ring.pcapng", artefact)
+    artefact.write_bytes(CONTENT[::-1])
+    sent = uploader.send("inc-1", "e", "ring.pcapng", artefact)
+    assert sent.sha256 == hashlib.sha256(CONTENT[::-1]).hexdigest()
+    assert kept(server) == CONTENT[::-1]
+
+
+def test_file_that_shrinks_while_it_is_read_is_said_so(artefact: Path) -> None:
+    parts = Parts(artefact, PART)
+    artefact.write_bytes(CONTENT[: 2 * PART])
+    with pytest.raises(OSError, match="shorter"):
+        list(parts.after(0))
+
+
+def test_digest_at_a_border_is_not_computed_twice(artefact: Path) -> None:
+    parts = Parts(artefact, PART)
+    whole = [part.sha256 for part in parts.after(0)]
+    artefact.write_bytes(bytes(PART) + CONTENT[PART:])
+    assert [part.sha256 for part in parts.after(PART)] == whole[1:], "what was hashed was not read again"
 
 
 def test_refusal_is_not_repeated_and_carries_its_reason(
-    server: VaultServer, uploader: VaultUploader, artefact: tuple[Path, str]
+    server: VaultServer, uploader: VaultUploader, artefact: Path
 ) -> None:
-    path, digest = artefact
-    uploader.upload("inc-1", "e", "ring.pcapng", path, digest)
-    path.write_bytes(b"other")
+    artefact.write_bytes(b"one")
+    uploader.send("inc-1", "e", "ring.pcapng", artefact)
+    artefact.write_bytes(b"other")
     with pytest.raises(UploadFailed, match=r"409.*came again"):
-        uploader.upload("inc-1", "e", "ring.pcapng", path, hashlib.sha256(b"other").hexdigest())
-    assert server.requests == 2
+        uploader.send("inc-1", "e", "ring.pcapng", artefact)
+    assert len(server.puts) == 2
 
 
 def test_vault_that_stays_away_costs_no_more_than_our_patience(
-    key: Ed25519PrivateKey, artefact: tuple[Path, str]
+    client: httpx.Client, key: Ed25519PrivateKey, artefact: Path
 ) -> None:
     begun = time.monotonic()
-    with httpx.Client() as client:
-        uploader = VaultUploader(client, "http://127.0.0.1:9", HOST, key, patience_seconds=0.5)
-        with pytest.raises(UploadFailed, match="ConnectError"):
-            uploader.upload("inc-1", "e", "ring.pcapng", *artefact)
+    uploader = VaultUploader(client, "http://127.0.0.1:9", HOST, key, patience_seconds=0.5)
+    with pytest.raises(UploadFailed, match="ConnectError"):
+        uploader.send("inc-1", "e", "ring.pcapng", artefact)
     assert time.monotonic() - begun < 2
 
 
-def test_upload_of_another_key_is_refused(server: VaultServer, artefact: tuple[Path, str]) -> None:
-    with httpx.Client() as client:
-        stranger = VaultUploader(client, server.url, HOST, Ed25519PrivateKey.generate(), patience_seconds=1)
-        with pytest.raises(UploadFailed, match="not signed by the host"):
-            stranger.upload("inc-1", "e", "ring.pcapng", *artefact)
+def test_upload_of_another_key_is_refused(client: httpx.Client, server: VaultServer, artefact: Path) -> None:
+    stranger = VaultUploader(client, server.url, HOST, Ed25519PrivateKey.generate(), patience_seconds=1)
+    with pytest.raises(UploadFailed, match="not signed by the host"):
+        stranger.send("inc-1", "e", "ring.pcapng", artefact)
     assert not (server.vault.root / "case" / "inc-1").exists()
 
 
@@ -164,13 +168,13 @@ def test_upload_of_another_key_is_refused(server: VaultServer, artefact: tuple[P
     [
         ({"Firebreak-Timestamp": "1"}, "last 300 s"),
         ({"Firebreak-Timestamp": "soon"}, "last 300 s"),
-        ({"Content-Digest": "md5=:x:"}, "no sha-256"),
+        ({"Firebreak-Running-Digest": "md5=:x:"}, "no sha-256"),
         ({"Firebreak-Signature": "%%%"}, "not signed"),
         ({"Firebreak-Signature": ""}, "not signed"),
     ],
 )
 def test_headers_that_prove_nothing_are_refused(
-    key: Ed25519PrivateKey, artefact: tuple[Path, str], change: dict[str, str], reason: str
+    key: Ed25519PrivateKey, artefact: Path, change: dict[str, str], reason: str
 ) -> None:
     seen: list[httpx.Request] = []
 
@@ -179,7 +183,7 @@ def test_headers_that_prove_nothing_are_refused(
         return httpx.Response(400)
 
     with httpx.Client(transport=httpx.MockTransport(keep)) as client, pytest.raises(UploadFailed):
-        VaultUploader(client, "http://vault", HOST, key).upload("inc-1", "e", "ring.pcapng", *artefact)
+        VaultUploader(client, "http://vault", HOST, key).send("inc-1", "e", "ring.pcapng", artefact)
     headers = httpx.Headers({**seen[0].headers, **change})
     target = seen[0].url.raw_path.decode()
     public = public_bytes(key.public_key())

@@ -6,8 +6,15 @@ import pytest
 from pydantic import JsonValue
 
 from activities.killswitch import engine
-from activities.killswitch.platform import Moment, PermissionMissing, PlanStale, PlatformUnreachable, TargetUnknown
-from playbooks.change import LEASE_UNTIL, PlatformChange, Setting
+from activities.killswitch.platform import (
+    Moment,
+    PermissionMissing,
+    PlanStale,
+    PlatformUnreachable,
+    StillHeld,
+    TargetUnknown,
+)
+from playbooks.change import LEASE_UNTIL, LET_GO, PlatformChange, Setting
 from segmentation.errors import FirebreakError
 
 NOW = datetime(2031, 5, 1, tzinfo=UTC)
@@ -153,3 +160,21 @@ def test_what_can_not_be_read_is_not_taken_for_what_does_not_stand() -> None:
     said = engine.verify(found, planned)  # type: ignore[arg-type]
 
     assert (said.standing, len(said.differing), said.unreadable) == (0, 3, 1)
+
+
+def test_what_another_containment_holds_too_is_reported_and_no_drift() -> None:
+    planned = change(setting("a"), setting("b", shared=True))
+    found = platform(planned)
+    apply(found, planned)
+    found.fails["w b 0"] = StillHeld("b stays.")
+    let_go = engine.release(found, planned, MOMENT, overwrite=False)  # type: ignore[arg-type]  # it observes nothing
+    assert (let_go.restored, let_go.kept, found.values["a"]) == (True, ("b stays.",), 0)
+
+
+def test_what_somebody_changed_in_a_shared_setting_is_left_and_let_go() -> None:
+    planned = change(setting("a", shared=True))
+    found = platform(planned)
+    found.values["a"] = 7
+    let_go = engine.release(found, planned, MOMENT, overwrite=False)  # type: ignore[arg-type]  # it observes nothing
+    assert [drift.resource for drift in let_go.drift] == ["a"]
+    assert found.written == [("a", LET_GO)]

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from temporalio.testing import ActivityEnvironment
 
 from activities.contracts.incident import IncidentEvent, IncidentSnapshot, RenderReport
-from activities.report.render import Reports, ReportUnwritable, render
+from activities.evidence.errors import VaultUnavailable
+from activities.evidence.vault.local import LocalVault
+from activities.report.render import Reports, render
 from playbooks.proof import conclude
 from tests.activities.report.page import Page
 from tests.activities.report.sample import (
@@ -247,31 +249,34 @@ def test_no_text_changes_the_page_s_structure(name: str, message: str) -> None:
 
 
 def test_the_report_is_written_whole_into_the_case_and_named_by_its_hash(tmp_path: Path) -> None:
-    reports = Reports(Kept(), tmp_path)
+    vault = LocalVault(tmp_path)
 
-    report = ActivityEnvironment().run(reports.render_report, RenderReport(snapshot=snapshot()))
+    report = ActivityEnvironment().run(Reports(Kept(), vault).render_report, RenderReport(snapshot=snapshot()))
 
-    path = tmp_path / "case" / "inc-8d5e957f2974" / "documents" / "report.html"
-    assert report.path == str(path)
+    path = tmp_path / "case" / "inc-8d5e957f2974" / report.path
     assert Path(unquote(urlsplit(report.uri).path)) == path
     assert sha256(path.read_bytes()).hexdigest() == report.sha256
-    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    assert path.name == f"report-{report.sha256[:12]}.html"
     assert path.stat().st_mode & 0o777 == 0o400
 
 
-def test_a_repeated_step_writes_the_same_bytes(tmp_path: Path) -> None:
-    reports, order = Reports(Kept(), tmp_path), RenderReport(snapshot=snapshot())
+def test_a_repeated_step_writes_the_same_bytes_and_a_later_report_replaces_none(tmp_path: Path) -> None:
+    reports, order = Reports(Kept(), LocalVault(tmp_path)), RenderReport(snapshot=snapshot())
+    later = order.model_copy(update={"snapshot": snapshot(alert=alert(message="more"))})
 
-    assert ActivityEnvironment().run(reports.render_report, order) == ActivityEnvironment().run(
-        reports.render_report, order
-    )
+    first = ActivityEnvironment().run(reports.render_report, order)
+
+    assert ActivityEnvironment().run(reports.render_report, order) == first
+    assert ActivityEnvironment().run(reports.render_report, later).uri != first.uri
+    assert Path(unquote(urlsplit(first.uri).path)).exists()
 
 
-def test_a_folder_that_takes_no_file_is_named_and_worth_another_try(tmp_path: Path) -> None:
-    (tmp_path / "case").write_text("in the way")
+def test_a_vault_that_takes_no_document_is_worth_another_try(tmp_path: Path) -> None:
+    vault = LocalVault(tmp_path)
+    (tmp_path / "case" / "inc-8d5e957f2974").write_text("in the way")
 
-    with pytest.raises(ReportUnwritable, match=r"could not be written to .*report\.html") as caught:
-        ActivityEnvironment().run(Reports(Kept(), tmp_path).render_report, RenderReport(snapshot=snapshot()))
+    with pytest.raises(VaultUnavailable) as caught:
+        ActivityEnvironment().run(Reports(Kept(), vault).render_report, RenderReport(snapshot=snapshot()))
 
     assert caught.value.retryable
 
