@@ -26,7 +26,7 @@ types: setup
 floors: setup
 	@$(BIN)/lint-imports --no-logo
 
-bench: setup ## measure time to contain beside the durable floor (root)
+bench: setup ## measure time to contain, captures and uploads, each beside its baseline (root)
 	@$(BIN)/firebreak bench $(ARGS)
 
 format: setup ## format the code and apply the lint fixes that are safe

@@ -19,7 +19,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.contracts.evidence import EvidenceId, SealCase, SealRef
-from activities.evidence import custody
 from activities.evidence.contents import CaseContents, read_case
 from activities.evidence.errors import ExportBroken
 from activities.evidence.export.bag import Bag, plan_bag
@@ -37,6 +36,8 @@ from api.updates import TemporalAway, UpdateRefused, connect
 from segmentation.workloads import Frozen
 
 SEAL_SECONDS = 120
+# Fingerprints of the keys that sealed, by our own knowledge; empty where no key is known but the bag's.
+SEAL_KEYS = "Firebreak-Seal-Keys"
 PROBLEMS = documented(401, 403, 404, 409, 422, 503)
 TAR: Responses = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
 Why = Annotated[str, StringConstraints(min_length=3, max_length=500)]
@@ -64,8 +65,8 @@ class HoldBody(Frozen):
 class HoldsStanding(Frozen):
     """Who holds what: nobody may delete it until somebody else lets it go."""
 
-    case: str | None
-    items: dict[str, str]
+    case: tuple[str, ...]
+    items: dict[str, tuple[str, ...]]
 
 
 @router.post("/seal", summary="Sign what the case holds", responses=PROBLEMS)
@@ -113,6 +114,7 @@ async def export_evidence(
     headers = {
         "Content-Disposition": f'attachment; filename="{bag.name}.tar"',
         "Content-Length": str(await asyncio.to_thread(tar_size, bag)),
+        SEAL_KEYS: ",".join(bag.keyids),
     }
     return StreamingResponse(_sent(given, bag, who.actor), media_type=MEDIA_TYPE, headers=headers)
 
@@ -151,7 +153,12 @@ def _plan(given: ApiDependencies, incident_id: str) -> Bag:
     reader = given.vault.case(incident_id)
     with given.vault.locked(incident_id):
         contents: CaseContents = read_case(reader)
-    return plan_bag(reader, contents, roots=given.seal_trust().roots, exported_at=datetime.now(UTC))
+    trust = given.seal_trust()
+    if not trust.given:
+        log.error(
+            "no key is known here: the seals of an export were held against the keys beside them", case=incident_id
+        )
+    return plan_bag(reader, contents, roots=trust.roots, exported_at=datetime.now(UTC), trust=trust)
 
 
 async def _sent(given: ApiDependencies, bag: Bag, actor: str) -> AsyncIterator[bytes]:
@@ -177,10 +184,7 @@ def _close(chunks: Iterator[bytes]) -> None:
 
 def _note_broken(given: ApiDependencies, case_id: str, actor: str, why: str) -> None:
     """In the ledger alone: a vault that was altered stays as it was found."""
-    build = custody.event(
-        case_id, evidence_id=None, action="export", actor=actor, at=datetime.now(UTC), purpose=f"broken off: {why}"
-    )
-    given.ledger.custody.append_custody(case_id, build)
+    given.evidence.tell_ledger(case_id, action="export", actor=actor, purpose=f"broken off: {why}")
 
 
 def _holds(given: ApiDependencies) -> Holds:

@@ -101,6 +101,11 @@ class ApiDependencies:
         return ThreadPoolExecutor(4, thread_name_prefix="preview")
 
     @cached_property
+    def verify_threads(self) -> ThreadPoolExecutor:
+        """Threads that read whole cases: few, as each is held for as long as that takes."""
+        return ThreadPoolExecutor(2, thread_name_prefix="verify")
+
+    @cached_property
     def link_key(self) -> bytes:
         """What links to evidence are signed with; made at first use, mode 0600."""
         return load_or_create_secret(self.link_key_file or self.vault_dir.parent / LINK_KEY)

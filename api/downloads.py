@@ -5,15 +5,16 @@ hashed while it leaves: its last piece is held back until the digest is known, a
 breaks off, so that nobody has a whole file that is not what was collected. A part can't be checked alone: its event
 says which part, and whoever has all parts checks them against `Repr-Digest`.
 
-Every read is an event. A download that goes on where it broke off (Range with If-Range) is one access of the same
-person for the same purpose, told once in ten minutes.
+Every read is an event. A download that goes on where it broke off (Range with If-Range) is told once in ten minutes,
+if the same person began to read all of it, for the same purpose, in the ten minutes before. Any other part is an event
+that names its bytes.
 """
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Generator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from fastapi.responses import Response, StreamingResponse
@@ -26,6 +27,7 @@ from api.errors import Conflict, NotFound
 from api.ranges import Span, asked_span, entity_tag
 
 CONTINUED_SECONDS = 600
+_WHOLE = " (all bytes, hashed while they leave)"
 Chunks = Generator[bytes, None, None]
 
 
@@ -66,7 +68,7 @@ async def hand_out(given: ApiDependencies, reading: Reading, asked: Mapping[str,
         EvidenceAltered: they are not what was collected.
         RangeUnsatisfiable: the item has no such part.
     """
-    size = await asyncio.to_thread(_size, given, reading)
+    size = await asyncio.to_thread(checked_size, given, reading)
     tag = entity_tag(reading.sha256)
     span = asked_span(asked.get("range"), asked.get("if-range"), tag, size)
     hashed_first = not span.partial and size <= given.limits.hash_first_bytes
@@ -86,8 +88,10 @@ async def hand_out(given: ApiDependencies, reading: Reading, asked: Mapping[str,
 
 
 async def describe(given: ApiDependencies, reading: Reading) -> Response:
-    """The headers of the whole item, and none of its bytes: nothing is read."""
-    size = await asyncio.to_thread(_size, given, reading)
+    """The headers of the whole item, and none of its bytes: nothing is read, and no event."""
+    size = await asyncio.to_thread(_found_size, given, reading)
+    if size != reading.item.size:
+        raise _other_size(reading, size)
     headers = item_headers(reading, size) | {"Content-Length": str(size)}
     return Response(media_type="application/octet-stream", headers=headers)
 
@@ -129,8 +133,7 @@ def note(
         hash_after=found,
         key=key,
     )
-    given.ledger.custody.append_custody(case_id, build)
-    given.evidence.mirror(case_id)
+    given.evidence.tell(case_id, build)
 
 
 def altered(reading: Reading, found: str) -> EvidenceAltered:
@@ -141,13 +144,27 @@ def altered(reading: Reading, found: str) -> EvidenceAltered:
     )
 
 
-def _size(given: ApiDependencies, reading: Reading) -> int:
-    expected = (reading.sha256, reading.item.size)[1]
-    size = given.vault.find(reading.case_id, reading.item.evidence_id).size
-    if size != expected:
-        note(given, reading, "access", f"{reading.purpose} (refused: {size} bytes, {expected} were collected)")
-        raise altered(reading, f"{size} bytes instead of {expected}")
+def checked_size(given: ApiDependencies, reading: Reading) -> int:
+    """How long the item is.
+
+    Raises:
+        EvidenceAltered: not as long as what was collected; who wanted to read it is told of.
+    """
+    size = _found_size(given, reading)
+    if size != reading.item.size:
+        refused = f"refused: {size} bytes, {reading.item.size} were collected"
+        note(given, reading, "access", f"{reading.purpose} ({refused})")
+        raise _other_size(reading, size)
     return size
+
+
+def _found_size(given: ApiDependencies, reading: Reading) -> int:
+    _ = reading.sha256  # raises where nothing was collected
+    return given.vault.find(reading.case_id, reading.item.evidence_id).size
+
+
+def _other_size(reading: Reading, size: int) -> EvidenceAltered:
+    return altered(reading, f"{size} bytes instead of {reading.item.size}")
 
 
 def _note_access(given: ApiDependencies, reading: Reading, span: Span, *, hashed_first: bool, continued: bool) -> None:
@@ -160,17 +177,29 @@ def _note_access(given: ApiDependencies, reading: Reading, span: Span, *, hashed
             raise altered(reading, f"sha256 {noted.hash_after}")
         return
     if not span.partial:
-        note(given, reading, "access", f"{reading.purpose} (all bytes, hashed while they leave)")
+        note(given, reading, "access", reading.purpose + _WHOLE)
         return
     part = f"bytes {span.start} to {span.start + span.length - 1}"
-    key = _continued_key(reading) if continued else ""
+    key = _continued_key(reading, "" if _is_begun(given, reading) else part) if continued else ""
     note(given, reading, "access", f"{reading.purpose} ({'continued with ' if key else ''}{part})", key=key)
 
 
-def _continued_key(reading: Reading) -> str:
-    """The id of the event that stands for every continuation of one download in these ten minutes."""
+def _is_begun(given: ApiDependencies, reading: Reading) -> bool:
+    """Whether it is on record that the same person began to read all of it, for the same purpose, just now."""
+    since = datetime.now(UTC) - timedelta(seconds=CONTINUED_SECONDS)
+    whole = {reading.purpose, reading.purpose + _WHOLE}
+    return any(
+        (event.evidence_id, event.action, event.actor) == (reading.item.evidence_id, "access", reading.actor)
+        and event.purpose in whole
+        and event.at >= since
+        for event in given.ledger.custody.custody(reading.case_id)
+    )
+
+
+def _continued_key(reading: Reading, part: str) -> str:
+    """The id of the event that stands for this part, or for every continuation of what was begun, for ten minutes."""
     window = int(datetime.now(UTC).timestamp() // CONTINUED_SECONDS)
-    said = "\0".join((reading.actor, reading.purpose, str(window)))
+    said = "\0".join((reading.actor, reading.purpose, str(window), part))
     return f"{reading.item.evidence_id}.access.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 

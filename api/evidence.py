@@ -112,7 +112,8 @@ async def verify_evidence(
     """Vault against manifests, manifests and custody against their chains, the head against the ledger."""
     await find_incident(given, incident_id)
     request = VerifyCase(incident_id=incident_id, actor=who.actor, purpose=purpose)
-    return await asyncio.to_thread(given.evidence.verify_case, request)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(given.verify_threads, given.evidence.verify_case, request)
 
 
 @router.get(

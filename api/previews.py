@@ -18,7 +18,7 @@ from activities.evidence.preview.process import Examined, preview_item
 from activities.evidence.preview.render import PreviewPage, policy, render
 from api.auth import Responder
 from api.dependencies import ApiDependencies, Given
-from api.downloads import Reading, altered, note, stored
+from api.downloads import Reading, altered, checked_size, note, stored
 from api.evidence import find_manifest
 from api.incidents import find_incident
 from api.paths import EvidenceId, IncidentId, Purpose
@@ -72,6 +72,7 @@ async def show(given: ApiDependencies, manifest: Manifest, reading: Reading, ask
     """
     digest = reading.sha256  # raises where nothing was collected
     cut_at = _cut_at(await find_incident(given, manifest.case_id), manifest)
+    await asyncio.to_thread(checked_size, given, reading)
     await asyncio.to_thread(note, given, reading, "access", reading.purpose)
     request = PreviewRequest(
         kind=manifest.item.kind,

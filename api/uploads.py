@@ -6,8 +6,9 @@ so is not kept. What is in the vault is never replaced.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, ClassVar, TypeVar
@@ -16,9 +17,10 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from activities.contracts.evidence import Storage
-from activities.evidence.errors import UploadElsewhere, VaultUnavailable
+from activities.evidence.errors import UploadElsewhere, VaultDenied, VaultKeyRefused, VaultUnavailable
 from activities.evidence.receive import OFFSET_HEADER
-from activities.evidence.vault.incoming import Incoming, Place
+from activities.evidence.vault.arriving import Place
+from activities.evidence.vault.incoming import Incoming
 from activities.evidence.vault.layout import host_prefix
 from activities.evidence.vault.spool import Part
 from api.agents import Agent
@@ -89,16 +91,18 @@ async def put_artefact(  # noqa: PLR0913, PLR0917 - what a part says of itself
     place = Place(host_id=agent.host_id, case_id=incident_id, evidence_id=evidence_id, name=name, size=size)
     incoming = await _in_thread(given, lambda: _incoming(given, place))
     part = await _in_thread(given, lambda: incoming.begin(place, offset, agent.sha256))
+    end = size or 0
     if isinstance(part, Part):
         await _receive(request, given, lambda batch: incoming.write(place, part, batch))
         await _in_thread(given, lambda: incoming.finish(place, part, agent.sha256))
+        end = part.end
         if not incoming.is_whole(place, part):
-            return _more(response, part.end)
-        storage = await _kept(incoming.keep(place, agent.sha256))
-        if storage is None:
-            return _more(response, part.end)
+            return _more(response, end)
+        storage = await _kept(await _in_thread(given, lambda: incoming.keep(place, part, agent.sha256)))
     else:
-        storage = part
+        storage = await _kept(part)
+    if storage is None:
+        return _more(response, end)
     await asyncio.to_thread(given.ledger.hosts.seen, agent.host_id, datetime.now(UTC))
     return storage
 
@@ -157,25 +161,27 @@ async def _kept(keeping: "Future[Storage]") -> Storage | None:
     done, _ = await asyncio.wait([waiting], timeout=WAIT_SECONDS)
     if not done:
         return None
-    try:
+    with _answers():
         return waiting.result()
-    except VaultUnavailable as error:
-        raise _away(error) from error
 
 
 async def _in_thread(given: ApiDependencies, call: Callable[[], T]) -> T:
     """Run what may wait for a disk or a bucket, with its refusals as the answers that they are."""
-    try:
+    with _answers():
         return await asyncio.get_running_loop().run_in_executor(given.upload_threads, call)
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """What the vault can't do now is said so, whyever: nobody gives up evidence for our expired credentials."""
+    try:
+        yield
     except UploadElsewhere as error:
         headers = {OFFSET_HEADER: str(error.offset)}
         raise ElsewhereProblem(error.summary, hint=error.hint, headers=headers) from error
-    except VaultUnavailable as error:
-        raise _away(error) from error
-
-
-def _away(error: VaultUnavailable) -> AwayProblem:
-    return AwayProblem(error.summary, hint=error.hint, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    except (VaultUnavailable, VaultDenied, VaultKeyRefused) as error:
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        raise AwayProblem(error.summary, hint=error.hint, headers=headers) from error
 
 
 def _more(response: Response, offset: int) -> Progress:

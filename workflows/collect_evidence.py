@@ -66,9 +66,9 @@ class CollectEvidenceWorkflow:
     async def _collect(self, verb: str, order: Order, seconds: float) -> None:
         target = self._start.target
         try:
-            collected = await collect_from(target, verb, order, seconds)
+            collected = await collect_from(target, verb, order, seconds, self._orders)
             attested = collected.attested_by == target.workload_id
-            await self._gathered.register(collected.items, f"agent:{target.name}", attested=attested)
+            await self._gathered.register(collected.items, f"agent:{target.name}", attested=attested, owner=target)
         except FailureError as error:
             self._gathered.problems.append(f"{verb}: {reason_of(error)}")
 

@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from segmentation.workloads import Workload
 
 from workflows.gathered import Gathered
-from workflows.orders import BEAT, COLLECTING_LIFE, ORDER_LIFE, RETRY, Orders, collect_from, reason_of
+from workflows.orders import COLLECTING_LIFE, Orders, collect_from, persist, reason_of
 
 # Before it was found out, an intruder was there: events, logs and trails are asked for from so far back.
 LOOK_BACK = timedelta(hours=24)
@@ -76,16 +76,13 @@ class PlatformCollection:
     async def _collect(self, order: CollectPlatformOrder) -> tuple[PodsOfNode, ...]:
         target, budget = self._start.target, timedelta(seconds=order.budget_seconds)
         try:
-            collected: PlatformCollected = await workflow.execute_activity(
+            collected: PlatformCollected = await persist(
                 "collect_from_platform",
                 order,
-                task_queue=evidence_queue(target),
-                result_type=PlatformCollected,
-                schedule_to_start_timeout=ORDER_LIFE,
-                start_to_close_timeout=budget + COLLECTING_LIFE,
-                schedule_to_close_timeout=budget + COLLECTING_LIFE,
-                heartbeat_timeout=BEAT,
-                retry_policy=RETRY,
+                queue=evidence_queue(target),
+                life=budget + COLLECTING_LIFE,
+                repeated=lambda _: order,
+                result=PlatformCollected,
             )
             # What comes back is sealed with the control plane's own secret, which only its workers have.
             await self._gathered.register(collected.items, f"worker:{target.queue}", attested=True)
@@ -115,9 +112,9 @@ class PlatformCollection:
 
     async def _ask_agent(self, agent: Workload, verb: str, order: Order, seconds: float) -> None:
         try:
-            collected = await collect_from(agent, verb, order, seconds)
+            collected = await collect_from(agent, verb, order, seconds, self._orders)
             attested = collected.attested_by == agent.workload_id
-            await self._gathered.register(collected.items, f"agent:{agent.name}", attested=attested)
+            await self._gathered.register(collected.items, f"agent:{agent.name}", attested=attested, owner=agent)
         except FailureError as error:
             self._gathered.problems.append(f"{verb} on node {agent.name}: {reason_of(error)}")
 

@@ -11,6 +11,13 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.evidence import Authority, CollectedItem, Registered, RegisterEvidence
     from activities.contracts.response import CollectStart
+    from segmentation.workloads import Workload
+
+# The vault reads every byte back before an item is chained: so much even a bucket far away gives in a second.
+BYTES_PER_SECOND = 16 << 20
+READING, LONGEST = timedelta(minutes=10), timedelta(hours=6)
+# A vault that is away for longer costs its items their place in the chains, and the incident no more than this.
+AWAY = timedelta(hours=1)
 
 
 class Gathered:
@@ -21,11 +28,16 @@ class Gathered:
         self.items: list[CollectedItem] = []
         self.problems: list[str] = []
 
-    async def register(self, items: tuple[CollectedItem, ...], collector: str, *, attested: bool) -> None:
-        """Chain items into the case; `collector` says whose they are, `attested` whether that one signed for them."""
-        start = self._start
+    async def register(
+        self, items: tuple[CollectedItem, ...], collector: str, *, attested: bool, owner: Workload | None = None
+    ) -> None:
+        """Chain items into the case; `collector` says whose they are, `attested` whether that one signed for them.
+
+        Ids that are not those of `owner`, a host, are no items.
+        """
+        start, reading = self._start, _reading(items)
         self.items.extend(items)
-        await workflow.execute_activity(
+        registered: Registered = await workflow.execute_activity(
             "register_evidence",
             RegisterEvidence(
                 incident_id=start.incident_id,
@@ -36,10 +48,19 @@ class Gathered:
                 containment_state=start.containment_state,
                 retention=start.forensics.retention,
                 tlp=start.forensics.tlp,
+                owner=owner,
             ),
             result_type=Registered,
-            # The vault reads every byte back before an item is chained.
-            start_to_close_timeout=timedelta(minutes=10),
+            start_to_close_timeout=reading,
+            schedule_to_close_timeout=reading + AWAY,
             heartbeat_timeout=timedelta(seconds=60),
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
         )
+        self.items = [item for item in self.items if item not in items or item.evidence_id not in registered.refused]
+        self.problems.extend(registered.problems)
+
+
+def _reading(items: tuple[CollectedItem, ...]) -> timedelta:
+    """How long reading them back may take; sizes are the host's word, and bound nothing by themselves."""
+    seconds = sum(max(0, item.size) for item in items) // BYTES_PER_SECOND
+    return min(READING + timedelta(seconds=min(seconds, 1 << 30)), LONGEST)

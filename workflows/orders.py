@@ -4,18 +4,19 @@ Owns order ids, expiry and retry of host activities. Deterministic: ids derive f
 count. Signing happens outside, in the payload codec.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from activities.contracts.evidence import Collected
+    from activities.contracts.evidence import Collected, CollectVolatileOrder
     from activities.contracts.orders import Order, OrderHeader, Testimony
     from segmentation.workloads import Workload
 
@@ -30,6 +31,10 @@ RETRY = RetryPolicy(
 )
 
 
+# Temporal's bound on the wait for a worker holds for every try: one that was begun is repeated without it.
+ONCE = RetryPolicy(maximum_attempts=1)
+
+
 class Orders:
     """Counts the orders of one workflow run."""
 
@@ -39,12 +44,19 @@ class Orders:
 
     def header(self, host: Workload, plan_hash: str | None = None, life: timedelta = ORDER_LIFE) -> OrderHeader:
         """The next header: same id on replay, a different one for every order."""
+        return self._next(host.workload_id, plan_hash, life)
+
+    def again(self, header: OrderHeader, life: timedelta) -> OrderHeader:
+        """The next header of the same order: an agent takes what carries one id from one activity alone."""
+        return self._next(header.host_id, header.plan_hash, life)
+
+    def _next(self, host_id: str, plan_hash: str | None, life: timedelta) -> OrderHeader:
         self._count += 1
         info = workflow.info()
         return OrderHeader(
             # Run ids begin with their time (UUIDv7): only the end tells two runs of one minute apart.
             order_id=f"{info.workflow_id}.{info.run_id[-12:]}.{self._count}",
-            host_id=host.workload_id,
+            host_id=host_id,
             incident_id=self._incident_id,
             plan_hash=plan_hash,
             expires_at=workflow.now() + life,
@@ -73,24 +85,73 @@ async def give(
     return _read(answer, host, verb, result)
 
 
-async def collect_from(host: Workload, verb: str, order: Order, seconds: float) -> Collected:
+async def collect_from(host: Workload, verb: str, order: Order, seconds: float, orders: Orders) -> Collected:
     """Have a host collect and hand over, which takes `seconds` and then as long as the bytes need.
 
     Raises:
         FailureError: nobody took the order, its time is over, or its answer is none.
     """
+
+    def repeated(left: timedelta) -> Order:
+        update: dict[str, object] = {"header": orders.again(order.header, left)}
+        if isinstance(order, CollectVolatileOrder):
+            update["continues"] = order.header.order_id
+        return order.model_copy(update=update)
+
     life = timedelta(seconds=seconds) + COLLECTING_LIFE
-    answer: object = await workflow.execute_activity(
+    answer = await persist(verb, order, queue=host.queue, life=life, repeated=repeated)
+    return _read(answer, host, verb, Collected)
+
+
+async def persist(
+    verb: str,
+    order: Any,
+    *,
+    queue: str,
+    life: timedelta,
+    repeated: Callable[[timedelta], Any],
+    result: type[Any] | None = None,
+) -> Any:
+    """Have something done for as long as `life`, whatever becomes of who began it; `repeated` is the order once more.
+
+    Raises:
+        FailureError: nobody began it within ORDER_LIFE, it refused, or its time is over.
+    """
+    until = workflow.now() + life
+    try:
+        return await workflow.execute_activity(
+            verb,
+            order,
+            task_queue=queue,
+            result_type=result,
+            schedule_to_start_timeout=ORDER_LIFE,
+            start_to_close_timeout=life,
+            schedule_to_close_timeout=life,
+            heartbeat_timeout=BEAT,
+            retry_policy=ONCE,
+        )
+    except ActivityError as error:
+        left = until - workflow.now()
+        if not _was_begun(error) or left <= timedelta():
+            raise
+    return await workflow.execute_activity(
         verb,
-        order,
-        task_queue=host.queue,
-        schedule_to_start_timeout=ORDER_LIFE,
-        start_to_close_timeout=life,
-        schedule_to_close_timeout=life,
+        repeated(left),
+        task_queue=queue,
+        result_type=result,
+        start_to_close_timeout=left,
+        schedule_to_close_timeout=left,
         heartbeat_timeout=BEAT,
         retry_policy=RETRY,
     )
-    return _read(answer, host, verb, Collected)
+
+
+def _was_begun(error: ActivityError) -> bool:
+    """Whether somebody was at it and could not finish: who comes back may."""
+    cause = error.cause
+    if isinstance(cause, TemporalTimeoutError):
+        return cause.type in {TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE}
+    return isinstance(cause, ApplicationError) and not cause.non_retryable
 
 
 def _read(answer: object, host: Workload, verb: str, result: type[T]) -> T:

@@ -1,14 +1,14 @@
 """PostMortemWorkflow: what an incident leaves behind.
 
 Owns the last steps: verify the evidence of the case, seal it, render the report that names the seal, and seal again
-what came since. A case that can't be sealed is reported on all the same, and says so.
+what came since. A case that can't be verified or sealed is reported on all the same, and says so.
 """
 
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.evidence import CaseVerdict, SealCase, SealRef, VerifyCase
@@ -19,6 +19,8 @@ from workflows.sealing import seal
 
 # As long as a case of some hundred gigabytes takes to be read.
 VERIFY_FOR = timedelta(hours=2)
+# A vault that is away for longer is reported, not waited for.
+VERIFY_IN_ALL = timedelta(hours=6)
 
 
 @workflow.defn
@@ -33,14 +35,7 @@ class PostMortemWorkflow:
     @workflow.run
     async def run(self, snapshot: IncidentSnapshot) -> Report:
         """Returns where the report is, what of the evidence did not verify, and why it is not sealed."""
-        verdict: CaseVerdict = await workflow.execute_activity(
-            "verify_case",
-            VerifyCase(incident_id=snapshot.incident_id, actor="workflow", purpose="post-mortem"),
-            result_type=CaseVerdict,
-            start_to_close_timeout=VERIFY_FOR,
-            heartbeat_timeout=timedelta(minutes=10),
-            retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
-        )
+        failure = await self._verify()
         sealed = await self._seal("post-mortem")
         report: Report = await workflow.execute_activity(
             "render_report",
@@ -50,7 +45,25 @@ class PostMortemWorkflow:
         )
         if sealed is not None:
             await self._seal("the report")
-        return report.model_copy(update={"evidence_failure": verdict.first_failure, "seal_problem": self._problem})
+        return report.model_copy(update={"evidence_failure": failure, "seal_problem": self._problem})
+
+    async def _verify(self) -> str:
+        """What does not hold, or why nobody could look."""
+        try:
+            verdict: CaseVerdict = await workflow.execute_activity(
+                "verify_case",
+                VerifyCase(incident_id=self._incident_id, actor="workflow", purpose="post-mortem"),
+                result_type=CaseVerdict,
+                start_to_close_timeout=VERIFY_FOR,
+                schedule_to_close_timeout=VERIFY_IN_ALL,
+                heartbeat_timeout=timedelta(minutes=10),
+                retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
+            )
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
+            return f"the evidence could not be verified: {reason_of(error)}"
+        return verdict.first_failure
 
     async def _seal(self, purpose: str) -> SealRef | None:
         try:

@@ -7,12 +7,12 @@ Pure shapes after the manifest of ISO/IEC 27037 practice; collecting is in `acti
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, IPvAnyAddress, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, IPvAnyAddress, StringConstraints
 
 from activities.contracts.orders import Order, Testimony
 from playbooks.forensics import Collector, RetentionSpec, Tlp
 from playbooks.gates import PlanHash
-from segmentation.workloads import Frozen, Name
+from segmentation.workloads import Frozen, Name, Workload
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Short enough that ids of custody events and file names can be made from it.
@@ -61,8 +61,8 @@ class Source(Frozen):
 class Gap(Frozen):
     """A time of which an item should tell and does not, and why."""
 
-    started: datetime
-    ended: datetime
+    started: AwareDatetime
+    ended: AwareDatetime
     reason: str
 
 
@@ -76,8 +76,8 @@ class Acquisition(Frozen):
     filter: str = ""
     snaplen: int = Field(default=0, description="0: whole packets.")
     linktype: str = ""
-    started: datetime
-    ended: datetime
+    started: AwareDatetime
+    ended: AwareDatetime
     clock_offset_ms: float | None = None
     kernel: str = ""
     packets_received: int | None = None
@@ -208,6 +208,10 @@ class CollectVolatileOrder(Order):
         default=(), description="Whose processes `memory` is of; empty: anybody."
     )
     accused_ports: tuple[int, ...] = ()
+    continues: str = Field(
+        default="",
+        description="The order that this one repeats: what was collected on that one is not collected again.",
+    )
 
 
 class Collected(Testimony):
@@ -227,6 +231,9 @@ class RegisterEvidence(Frozen):
     containment_state: str
     retention: RetentionSpec = RetentionSpec()
     tlp: Tlp = "AMBER"
+    owner: Workload | None = Field(
+        default=None, description="The host whose items these are, and no other's; None: our own worker collected them."
+    )
 
 
 class Registered(Frozen):
@@ -234,6 +241,8 @@ class Registered(Frozen):
 
     manifests: int
     head: Sha256
+    refused: tuple[EvidenceId, ...] = Field(default=(), description="Not chained: ids of somebody else's items.")
+    problems: tuple[str, ...] = ()
 
 
 class VerifyCase(Frozen):

@@ -34,15 +34,22 @@ def read_case(reader: CaseReader) -> CaseContents:
     """Everything but the artefacts."""
     head, failure = _head(reader)
     ends = (head.manifest_head, head.custody_head) if head else (None, None)
+    seals, keys, documents = read_sealed(reader)
     return CaseContents(
         head=head,
         head_failure=failure,
         manifests=read_chain(reader, "manifests", Manifest, ends[0]),
         custody=read_chain(reader, "custody", CustodyEvent, ends[1]),
-        seals=_documents(reader, "seals"),
-        keys=_documents(reader, "keys"),
-        documents={name: sha256(content).hexdigest() for name, content in _documents(reader, "documents").items()},
+        seals=seals,
+        keys=keys,
+        documents=documents,
     )
+
+
+def read_sealed(reader: CaseReader) -> tuple[dict[str, bytes], dict[str, bytes], dict[str, str]]:
+    """Seals, keys, and the digests of documents, by name."""
+    documents = {name: sha256(content).hexdigest() for name, content in _documents(reader, "documents").items()}
+    return _documents(reader, "seals"), _documents(reader, "keys"), documents
 
 
 def _documents(reader: CaseReader, folder: Folder) -> dict[str, bytes]:

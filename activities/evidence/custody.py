@@ -7,12 +7,14 @@ chains, the vault keeps a copy.
     ledger.append_custody(case_id, build)
 """
 
+import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from activities.contracts.evidence import CollectedItem, CustodyAction, CustodyEvent
 
 Build = Callable[[int, str], CustodyEvent]
+_LEDGER_ALONE = ".ledger-alone-"
 
 
 def collected(case_id: str, item: CollectedItem, *, actor: str) -> Build:
@@ -43,6 +45,17 @@ def transferred(case_id: str, item: CollectedItem, *, actor: str, at: datetime, 
         hash_after=found,
         key=f"{item.evidence_id}.transfer",
     )
+
+
+def ledger_alone(case_id: str, *, action: CustodyAction, actor: str, purpose: str) -> Build:
+    """That a case was found to be altered: told to the ledger, while the vault stays as it was found."""
+    key = f"case.{action}{_LEDGER_ALONE}{uuid.uuid4().hex}"
+    return event(case_id, evidence_id=None, action=action, actor=actor, at=datetime.now(UTC), purpose=purpose, key=key)
+
+
+def for_ledger_alone(told: CustodyEvent) -> bool:
+    """Whether the vault may lack this event."""
+    return told.evidence_id is None and _LEDGER_ALONE in told.event_id
 
 
 def event(  # noqa: PLR0913  the fields of one event

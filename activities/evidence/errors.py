@@ -11,6 +11,10 @@ class VaultRefused(FirebreakError):
     code: ClassVar[str] = "vault-refused"
 
 
+class VaultDenied(VaultRefused):
+    """The vault's own storage refuses us: credentials, clock, permission, lock. Not the fault of who sends."""
+
+
 class VaultMismatch(FirebreakError):
     """Bytes that are not what was announced."""
 

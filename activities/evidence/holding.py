@@ -12,7 +12,8 @@ from typing import Literal
 from activities.evidence import custody
 from activities.evidence.errors import HoldRefused
 from activities.evidence.holds import StandingHolds, check_release, holds_of
-from activities.evidence.register import CaseChains, EvidenceRegistry
+from activities.evidence.mirroring import CaseChains
+from activities.evidence.register import EvidenceRegistry
 from activities.evidence.vault.interface import Vault
 
 
@@ -33,23 +34,37 @@ class Holds:
             HoldRefused: there is no such item, or nothing of it is kept.
             VaultRefused: the vault can't; what it could hold stays held.
         """
-        for item in self._items(case_id, evidence_id):
+        items = self._items(case_id, evidence_id)
+        for item in items:
             self._vault.hold(case_id, item, on=True)
+        # Without its chains and seals no item proves anything.
+        self._vault.hold_case(case_id, on=True)
         # After the vault: the chain never tells of a hold that did not come about.
-        return self._note(case_id, evidence_id, "hold", actor, purpose)
+        standing = self._note(case_id, evidence_id, "hold", actor, purpose)
+        for item in self._items(case_id, evidence_id):
+            if item not in items:  # chained since, by who could not know of the hold yet
+                self._vault.hold(case_id, item, on=True)
+        self._vault.hold_case(case_id, on=True)  # with what tells of this hold
+        return standing
 
     def lift(self, case_id: str, evidence_id: str | None, *, actor: str, purpose: str) -> StandingHolds:
         """Let go of what `set` holds; what another hold covers stays held.
 
+        Where the chain tells of it already the vault is told again: somebody may have died in between.
+
         Raises:
             HoldRefused: nothing stands, or the same person set it.
         """
-        check_release(self.standing(case_id), evidence_id, actor)
-        # Before the vault: nothing is let go of that the chain does not tell of.
-        left = self._note(case_id, evidence_id, "release", actor, purpose)
+        left = self.standing(case_id)
+        if evidence_id not in left.released:
+            check_release(left, evidence_id, actor)
+            # Before the vault: nothing is let go of that the chain does not tell of.
+            left = self._note(case_id, evidence_id, "release", actor, purpose)
         for item in self._items(case_id, evidence_id):
             if not left.holds(item):
                 self._vault.hold(case_id, item, on=False)
+        if not left.case and not left.items:
+            self._vault.hold_case(case_id, on=False)
         return left
 
     def _items(self, case_id: str, evidence_id: str | None) -> list[str]:
@@ -69,6 +84,5 @@ class Holds:
         build = custody.event(
             case_id, evidence_id=evidence_id, action=action, actor=actor, at=datetime.now(UTC), purpose=purpose
         )
-        self._chains.append_custody(case_id, build)
-        self._registry.mirror(case_id)
+        self._registry.tell(case_id, build)
         return self.standing(case_id)

@@ -8,11 +8,8 @@ takes a host's word for what the vault holds.
     Worker(..., activities=[registry.register_evidence, registry.verify_case])
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from typing import Protocol
 
 from temporalio import activity
 
@@ -21,44 +18,30 @@ from activities.contracts.evidence import (
     CollectedItem,
     CustodyAction,
     CustodyEvent,
-    Manifest,
     Outcome,
-    Principal,
     Registered,
     RegisterEvidence,
     Retention,
+    Storage,
     VerifyCase,
-    WorkflowRef,
 )
 from activities.evidence import custody
 from activities.evidence.contents import read_case
-from activities.evidence.errors import VaultMissing
-from activities.evidence.holds import holds_of
+from activities.evidence.holds import StandingHolds, holds_of
+from activities.evidence.manifests import is_known, is_own, late_id, manifest_of
+from activities.evidence.mirroring import CaseChains, disagreement, mirror
+from activities.evidence.reading_back import digest_in, heartbeat, read_back
 from activities.evidence.sealing.trust import Trust
-from activities.evidence.vault.interface import CaseReader, Vault
-from activities.evidence.vault.layout import GENESIS, Folder, Head, chained_name
+from activities.evidence.vault.interface import Vault
+from activities.evidence.vault.layout import Head
 from activities.evidence.verify import judge_case
-from playbooks.canonical import canonical
+from activities.ledger.errors import ChainConflict
 from playbooks.forensics import RetentionSpec
+from segmentation.errors import FirebreakError
 
 CONTROL = "worker:control"
-HEARTBEAT_SECONDS = 5.0
-
-
-class CaseChains(Protocol):
-    """What the ledger keeps of cases: two chains each, appended in order, idempotent by id."""
-
-    def append_manifest(self, case_id: str, build: Callable[[int, str], Manifest]) -> Manifest:
-        """Chain an item."""
-
-    def manifests(self, case_id: str) -> Sequence[Manifest]:
-        """The items in order."""
-
-    def append_custody(self, case_id: str, build: Callable[[int, str], CustodyEvent]) -> CustodyEvent:
-        """Chain an event."""
-
-    def custody(self, case_id: str) -> Sequence[CustodyEvent]:
-        """The events in order."""
+# No honest clock is that far behind when what was collected is registered.
+_OLDEST = timedelta(days=2)
 
 
 class EvidenceRegistry:
@@ -72,64 +55,46 @@ class EvidenceRegistry:
 
     @activity.defn(name="register_evidence")
     def register_evidence(self, request: RegisterEvidence) -> Registered:
-        """Chain the items. An item that is chained already is no change."""
+        """Chain the items, each whatever becomes of its neighbours. One that is chained already is no change."""
         case_id = request.incident_id
+        known = {manifest.item.evidence_id: manifest.item for manifest in self._chains.manifests(case_id)}
         held = holds_of(self._chains.custody(case_id))
+        refused = tuple(item.evidence_id for item in request.items if not is_own(request, item))
+        problems = [f"{evidence_id} is no item of {request.collector}: not chained" for evidence_id in refused]
         for item in request.items:
-            checked = self._as_kept(request, item)
-            if checked.storage is not None and held.holds(item.evidence_id):
-                self._vault.hold(case_id, item.evidence_id, on=True)
-            self._chains.append_manifest(case_id, _manifest(request, checked))
-            self._record_arrival(request, checked)
+            if is_own(request, item):
+                there = known.get(item.evidence_id)
+                checked = there if there and is_known(there, item) else self._as_kept(request, item, held)
+                with self._vault.locked(case_id):
+                    problems.extend(self._chain(request, checked, held))
+                    self.mirror_locked(case_id)
+        self._hold_since(case_id, held)
         head = self.mirror(case_id)
-        return Registered(manifests=head.manifests, head=head.manifest_head)
+        return Registered(manifests=head.manifests, head=head.manifest_head, refused=refused, problems=tuple(problems))
 
     @activity.defn(name="verify_case")
     def verify_case(self, request: VerifyCase) -> CaseVerdict:
-        """Recompute every hash in the vault, hold its head against the ledger, and note that it was done."""
-        case_id = request.incident_id
+        """Recompute every hash in the vault, hold its chains against the ledger's, and note that it was done."""
+        case_id, began = request.incident_id, datetime.now(UTC)
         reader = self._vault.case(case_id)
         with self._vault.locked(case_id):
-            contents, noted = read_case(reader), self._head(case_id)
-        verdict = judge_case(reader, contents, case_id, self._trust(), progress=_heartbeat())
-        if verdict.ok and contents.head != noted:
-            failure = f"head of {case_id}: expected what the ledger holds, {_in_words(noted)}"
-            verdict = verdict.model_copy(update={"ok": False, "first_failure": failure})
+            contents = read_case(reader)
+            disagreed = disagreement(contents, self._chains, case_id, since=began)
+        verdict = judge_case(reader, contents, case_id, self._trust(), progress=heartbeat())
+        if verdict.ok and disagreed:
+            verdict = verdict.model_copy(update={"ok": False, "first_failure": disagreed})
         purpose = f"{request.purpose}: {verdict.first_failure or f'{verdict.verified} items verified'}"
         if verdict.ok:
             self.record(case_id, None, action="verify", actor=request.actor, purpose=purpose)
         else:
-            # The vault stays as it was found: only the ledger is told.
-            self._append(case_id, None, action="verify", actor=request.actor, purpose=purpose)
+            self.tell_ledger(case_id, action="verify", actor=request.actor, purpose=purpose)
         return verdict
 
     def record(
         self, case_id: str, evidence_id: str | None, *, action: CustodyAction, actor: str, purpose: str
     ) -> CustodyEvent:
         """Note one thing that happened to an item, or to the case as a whole."""
-        noted = self._append(case_id, evidence_id, action=action, actor=actor, purpose=purpose)
-        self.mirror(case_id)
-        return noted
-
-    def mirror(self, case_id: str) -> Head:
-        """Write what the ledger holds of the case beside its bytes; what stands there already stays."""
-        with self._vault.locked(case_id):
-            return self.mirror_locked(case_id)
-
-    def mirror_locked(self, case_id: str) -> Head:
-        """The same for who holds the case's lock."""
-        reader = self._vault.case(case_id)
-        manifests, events = self._chains.manifests(case_id), self._chains.custody(case_id)
-        self._keep(case_id, reader, "manifests", [(m.item.evidence_id, m) for m in manifests])
-        self._keep(case_id, reader, "custody", [(event.event_id, event) for event in events])
-        head = head_of(case_id, manifests, events)
-        self._vault.put_head(head)
-        return head
-
-    def _append(
-        self, case_id: str, evidence_id: str | None, *, action: CustodyAction, actor: str, purpose: str
-    ) -> CustodyEvent:
-        found = self._digest_in_vault(case_id, evidence_id) if evidence_id else None
+        found = digest_in(self._vault, case_id, evidence_id) if evidence_id else None
         build = custody.event(
             case_id,
             evidence_id=evidence_id,
@@ -140,24 +105,105 @@ class EvidenceRegistry:
             hash_before=found,
             hash_after=found,
         )
-        return self._chains.append_custody(case_id, build)
+        return self.tell(case_id, build)
 
-    def _as_kept(self, request: RegisterEvidence, item: CollectedItem) -> CollectedItem:
+    def tell(self, case_id: str, build: custody.Build) -> CustodyEvent:
+        """Chain an event and copy it beside the bytes, so that nobody who reads the case sees the one alone."""
+        with self._vault.locked(case_id):
+            noted = self._chains.append_custody(case_id, build)
+            self.mirror_locked(case_id)
+        return noted
+
+    def tell_ledger(self, case_id: str, *, action: CustodyAction, actor: str, purpose: str) -> None:
+        """Note that something does not hold; the vault stays as it was found."""
+        build = custody.ledger_alone(case_id, action=action, actor=actor, purpose=purpose)
+        self._chains.append_custody(case_id, build)
+
+    def mirror(self, case_id: str) -> Head:
+        """Write what the ledger holds of the case beside its bytes; what stands there already stays."""
+        with self._vault.locked(case_id):
+            return self.mirror_locked(case_id)
+
+    def mirror_locked(self, case_id: str) -> Head:
+        """The same for who holds the case's lock."""
+        return mirror(self._chains, self._vault, case_id)
+
+    def _hold_since(self, case_id: str, before: StandingHolds) -> None:
+        """Hold what a hold was set on while it was being chained: who set it could not find it yet."""
+        standing = holds_of(self._chains.custody(case_id))
+        if standing == before:
+            return
+        for manifest in self._chains.manifests(case_id):
+            if manifest.item.storage is not None and standing.holds(manifest.item.evidence_id):
+                self._vault.hold(case_id, manifest.item.evidence_id, on=True)
+
+    def _chain(self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds) -> tuple[str, ...]:
+        """Chain one item; what there is to say of it."""
+        try:
+            self._chains.append_manifest(request.incident_id, manifest_of(request, item))
+        except ChainConflict as conflict:
+            return (self._chain_late(request, item, held, conflict),)
+        self._record_arrival(request, item)
+        return ()
+
+    def _chain_late(
+        self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds, conflict: ChainConflict
+    ) -> str:
+        """Chain bytes that came after a manifest had said that there are none, under an id of their own."""
+        case_id, late = request.incident_id, late_id(item.evidence_id)
+        there = {manifest.item.evidence_id: manifest.item for manifest in self._chains.manifests(case_id)}
+        if item.storage is None or item.sha256 is None or there[item.evidence_id].storage is not None:
+            return conflict.summary
+        chunks = read_back(self._vault, case_id, item.evidence_id)
+        try:
+            self._vault.put_stream(case_id, late, item.name, chunks, sha256=item.sha256, size=item.size)
+            copy = item.model_copy(
+                update={"evidence_id": late, "storage": self._keep_as_asked(request, late, item, held)}
+            )
+            self._chains.append_manifest(case_id, manifest_of(request, copy, (item.evidence_id,)))
+        except FirebreakError as error:
+            if error.retryable:
+                raise
+            return error.summary
+        self._record_arrival(request, copy)
+        return f"{item.evidence_id} came after its manifest: it is chained as {late}"
+
+    def _as_kept(self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds) -> CollectedItem:
         """The item as the vault has it, with its outcome corrected where that is not what the host says."""
         if item.storage is None:
             return item
-        found = self._digest_in_vault(request.incident_id, item.evidence_id)
+        try:
+            return self._compared(request, item, held)
+        except FirebreakError as error:
+            if error.retryable:
+                raise
+            reason = f"in the vault, but it can't be kept or read there: {error}"[:500]
+            return item.model_copy(update={"storage": None, "outcome": Outcome(state="failed", reason=reason)})
+
+    def _compared(self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds) -> CollectedItem:
+        found = digest_in(self._vault, request.incident_id, item.evidence_id)
         if found is None:
             reason = "the host says it handed this over, the vault holds nothing"
             return item.model_copy(update={"storage": None, "outcome": Outcome(state="missing", reason=reason)})
-        retention = retention_of(request.retention, item, sealed=False)
-        storage = self._vault.retain(request.incident_id, item.evidence_id, retention)
-        if found == item.sha256:
-            return item.model_copy(update={"storage": storage})
+        storage = self._keep_as_asked(request, item.evidence_id, item, held)
         kept = self._vault.find(request.incident_id, item.evidence_id)
-        reason = f"the vault holds sha256 {found}, the host says {item.sha256}"
-        update = {"sha256": found, "size": kept.size, "outcome": Outcome(state="failed", reason=reason)}
-        return item.model_copy(update=update | {"storage": storage})
+        holds = {"sha256": found, "size": kept.size, "name": kept.name}
+        said = {"sha256": item.sha256, "size": item.size, "name": item.name}
+        differ = [key for key in said if holds[key] != said[key]]
+        other = [f"the vault holds {key} {holds[key]}, the host says {said[key]}" for key in differ]
+        if not other:
+            return item.model_copy(update={"storage": storage})
+        outcome = Outcome(state="failed", reason="; ".join(other))
+        return item.model_copy(update={**holds, "outcome": outcome, "storage": storage})
+
+    def _keep_as_asked(
+        self, request: RegisterEvidence, evidence_id: str, item: CollectedItem, held: StandingHolds
+    ) -> Storage:
+        retention = retention_of(request.retention, item, sealed=False)
+        storage = self._vault.retain(request.incident_id, evidence_id, retention)
+        if held.holds(evidence_id):
+            return self._vault.hold(request.incident_id, evidence_id, on=True)
+        return storage
 
     def _record_arrival(self, request: RegisterEvidence, item: CollectedItem) -> None:
         case_id = request.incident_id
@@ -166,89 +212,16 @@ class EvidenceRegistry:
             arrival = custody.transferred(case_id, item, actor=CONTROL, at=datetime.now(UTC), found=item.sha256)
             self._chains.append_custody(case_id, arrival)
 
-    def _digest_in_vault(self, case_id: str, evidence_id: str) -> str | None:
-        digest, beat = sha256(), _heartbeat()
-        try:
-            for chunk in self._vault.case(case_id).read(evidence_id):
-                digest.update(chunk)
-                beat(0, 0)
-        except VaultMissing:
-            return None
-        return digest.hexdigest()
-
-    def _keep(
-        self, case_id: str, reader: CaseReader, folder: Folder, links: Sequence[tuple[str, Manifest | CustodyEvent]]
-    ) -> None:
-        known = set(reader.documents(folder))
-        for seq, (key, link) in enumerate(links, start=1):
-            if (name := chained_name(seq, key)) not in known:
-                self._vault.put_document(case_id, folder, name, canonical(link))
-
-    def _head(self, case_id: str) -> Head:
-        return head_of(case_id, self._chains.manifests(case_id), self._chains.custody(case_id))
-
-
-def head_of(case_id: str, manifests: Sequence[Manifest], events: Sequence[CustodyEvent]) -> Head:
-    """How long the chains are and where they end."""
-    return Head(
-        case_id=case_id,
-        manifests=len(manifests),
-        manifest_head=sha256(canonical(manifests[-1])).hexdigest() if manifests else GENESIS,
-        custody=len(events),
-        custody_head=sha256(canonical(events[-1])).hexdigest() if events else GENESIS,
-    )
-
 
 def retention_of(spec: RetentionSpec, item: CollectedItem, *, sealed: bool) -> Retention:
-    """How long an item is kept at least: counted from when it was collected."""
-    mode = spec.sealed_mode if sealed else spec.mode
-    return Retention(mode=mode, until=item.acquisition.ended + timedelta(days=spec.days))
+    """How long an item is kept at least: counted from when it was collected, as far as that can be true.
 
-
-def _heartbeat() -> Callable[[int, int], None]:
-    """Tells Temporal that a long read goes on; nobody, where it is not read for an activity."""
-    last = 0.0
-
-    def beat(done: int, total: int) -> None:
-        nonlocal last
-        if activity.in_activity() and time.monotonic() - last > HEARTBEAT_SECONDS:
-            last = time.monotonic()
-            activity.heartbeat(done, total)
-
-    return beat
-
-
-def _in_words(head: Head) -> str:
-    return f"{head.manifests} manifests and {head.custody} custody events"
-
-
-def _manifest(request: RegisterEvidence, item: CollectedItem) -> Callable[[int, str], Manifest]:
-    # `agent:web`, `worker:aws`, or the workflow itself where nothing could be collected.
-    who = request.collector.partition(":")[0]
-    role = who if request.attested else f"{who}, result not signed"
-
-    def build(seq: int, prev_hash: str) -> Manifest:
-        return Manifest(
-            case_id=request.incident_id,
-            seq=seq,
-            prev_hash=prev_hash,
-            item=item,
-            collector=Principal(principal=request.collector, role=role),
-            authority=request.authority,
-            containment_state_at_capture=request.containment_state,
-            workflow=_workflow(),
-            tlp=request.tlp,
-            retention=request.retention,
-        )
-
-    return build
-
-
-def _workflow() -> WorkflowRef:
-    info = activity.info()
-    return WorkflowRef(
-        workflow_id=info.workflow_id or "",
-        run_id=info.workflow_run_id or "",
-        activity_id=info.activity_id,
-        attempt=info.attempt,
-    )
+    The host says when. Nothing is locked for longer because its clock is wrong, or for less because it lies.
+    """
+    now, mode = datetime.now(UTC), spec.sealed_mode if sealed else spec.mode
+    begun = min(item.acquisition.ended, now)
+    if not sealed:
+        return Retention(mode=mode, until=max(begun, now - _OLDEST) + timedelta(days=spec.days))
+    # A seal may come months later: it keeps at least to what was promised at first.
+    until, promised = begun + timedelta(days=spec.days), item.storage and item.storage.retain_until
+    return Retention(mode=mode, until=max(until, promised) if promised else until)

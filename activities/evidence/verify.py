@@ -17,6 +17,7 @@ from activities.evidence.chains import Chain, Link
 from activities.evidence.contents import CaseContents, read_case
 from activities.evidence.errors import VaultKeyRefused, VaultMismatch, VaultMissing
 from activities.evidence.sealing.checking import CheckedSeals, check_seals
+from activities.evidence.sealing.coverage import Demands, check_coverage
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.directory import DirectoryCase
 from activities.evidence.vault.interface import CaseReader, Kept
@@ -24,6 +25,7 @@ from activities.evidence.vault.writing import sha256_of
 
 # Told of bytes done and bytes in all, now and then.
 Progress = Callable[[int, int], None]
+NOTHING = Demands()
 
 
 def verify_case_directory(case_dir: Path, trust: Trust | None = None) -> CaseVerdict:
@@ -31,18 +33,31 @@ def verify_case_directory(case_dir: Path, trust: Trust | None = None) -> CaseVer
     return verify_case(DirectoryCase(case_dir), case_dir.name, trust or Trust())
 
 
-def verify_case(reader: CaseReader, case_id: str, trust: Trust, *, progress: Progress | None = None) -> CaseVerdict:
-    """Everything about a case; `first_failure` is what a reader should look at first."""
-    return judge_case(reader, read_case(reader), case_id, trust, progress=progress)
+def verify_case(
+    reader: CaseReader, case_id: str, trust: Trust, *, progress: Progress | None = None, stamps: bool = False
+) -> CaseVerdict:
+    """Everything about a case; `first_failure` is what a reader should look at first.
+
+    Who brings a key asks for a seal, who asks for `stamps` for the timestamp of each.
+    """
+    demands = Demands(seal=trust.given, stamps=stamps)
+    return judge_case(reader, read_case(reader), case_id, trust, progress=progress, demands=demands)
 
 
 def judge_case(
-    reader: CaseReader, contents: CaseContents, case_id: str, trust: Trust, *, progress: Progress | None = None
+    reader: CaseReader,
+    contents: CaseContents,
+    case_id: str,
+    trust: Trust,
+    *,
+    progress: Progress | None = None,
+    demands: Demands = NOTHING,
 ) -> CaseVerdict:
-    """The same of what was read before."""
+    """The same of what was read before; a case at work may have no seal yet."""
     artefacts = _Artefacts(reader, contents, progress or (lambda _done, _total: None))
     broken = artefacts.check()
     seals = check_seals(contents, trust)
+    lacking, loose = check_coverage(contents, seals, trust, demands)
     head = contents.head
     failures = [
         contents.head_failure,
@@ -55,6 +70,7 @@ def judge_case(
         f"head.json: expected case {case_id}, found {head.case_id}" if head and head.case_id != case_id else "",
         *_custody_failures(contents),
         *seals.failures,
+        *lacking,
     ]
     first = next((failure for failure in failures if failure), "")
     return CaseVerdict(
@@ -65,7 +81,7 @@ def judge_case(
         seals=tuple(seals.refs),
         unsealed=_unsealed(contents, seals),
         unregistered=artefacts.unregistered,
-        warnings=(*artefacts.warnings, *_key_warnings(seals, trust), *seals.warnings),
+        warnings=(*artefacts.warnings, *_key_warnings(seals, trust), *seals.warnings, *loose),
     )
 
 
@@ -115,8 +131,9 @@ class _Artefacts:
 
     def _other_stored(self, item: CollectedItem, storage: Storage, why: str) -> str:
         """Bytes that can't be decrypted here, against the checksum that the vault gave of them as they are stored."""
-        if not storage.encryption or not isinstance(self._reader, DirectoryCase):
-            return f"{item.evidence_id}: {why}"
+        other = why if why.startswith(f"{item.evidence_id}: ") else f"{item.evidence_id}: {why}"
+        if not storage.encryption or not isinstance(self._reader, DirectoryCase) or self._kept is None:
+            return other
         found = sha256_of(self._reader.path(item.evidence_id))
         if found != storage.checksum:
             return f"{item.evidence_id}: expected stored sha256 {storage.checksum}, found {found}"

@@ -94,26 +94,39 @@ class EvidenceSender:
     def __init__(self, facts: HostFacts, uploader: Uploader) -> None:
         self.facts, self._uploader = facts, uploader
 
-    def hand_over(self, incident_id: Name, artefact: Artefact, *, again: bool = False) -> CollectedItem:
-        """The item, in the vault or with the reason why it is not.
+    def hand_over(self, incident_id: Name, artefact: Artefact, *, once: bool = False) -> CollectedItem:
+        """The item, in the vault or with the reason why it never will be; `once` without patience.
 
         Raises:
-            UploadFailed: the vault is away, and `again` says that there will be another try.
+            UploadFailed: the vault is away; another try can help.
         """
+        if artefact.path is None:
+            return self._item(artefact, artefact.outcome)
         evidence_id = self.facts.evidence_id(artefact.label)
-        outcome, size, sha256 = artefact.outcome, 0, None
-        storage: Storage | None = None
-        if artefact.path is not None:
-            try:
-                sent = self._uploader.send(incident_id, evidence_id, artefact.name, artefact.path, _heartbeat)
-                size, sha256, storage = sent.size, sent.sha256, sent.storage
-            except (OSError, UploadFailed) as error:
-                if again and isinstance(error, UploadFailed) and error.retryable:
-                    raise
-                outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:500])
-                size, sha256 = _measure(artefact.path)
+        try:
+            sent = self._uploader.send(incident_id, evidence_id, artefact.name, artefact.path, _heartbeat, once=once)
+        except (OSError, UploadFailed) as error:
+            if isinstance(error, UploadFailed) and error.retryable:
+                raise
+            return self.lost(artefact, error)
+        return self._item(artefact, artefact.outcome, sent.size, sent.sha256, sent.storage)
+
+    def lost(self, artefact: Artefact, error: Exception) -> CollectedItem:
+        """The item of what did not get through, and why."""
+        outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:500])
+        size, sha256 = _measure(artefact.path) if artefact.path else (0, None)
+        return self._item(artefact, outcome, size, sha256)
+
+    def _item(
+        self,
+        artefact: Artefact,
+        outcome: Outcome,
+        size: int = 0,
+        sha256: str | None = None,
+        storage: Storage | None = None,
+    ) -> CollectedItem:
         return CollectedItem(
-            evidence_id=evidence_id,
+            evidence_id=self.facts.evidence_id(artefact.label),
             kind=artefact.kind,
             name=artefact.name,
             media_type=artefact.media_type,

@@ -20,6 +20,7 @@ from temporalio import activity
 from activities.contracts.evidence import (
     CaptureOrder,
     Collected,
+    CollectedItem,
     CollectVolatileOrder,
     FreezeOrder,
 )
@@ -36,8 +37,9 @@ from segmentation.workloads import Name
 _POLL_SECONDS = 0.05
 # The tools look at their clock a few times a second; later than this they hang.
 _GRACE_SECONDS = 3.0
-# Longer than an upload waits for a vault that is away.
+# Longer than a try takes where the vault is away: the patience of one upload, and the few that are tried once after it.
 LAST_TRY = timedelta(minutes=3)
+_TRIES_IN_VAIN = 3
 
 
 class HostEvidence:
@@ -68,12 +70,14 @@ class HostEvidence:
     @activity.defn(name="collect_volatile")
     def collect_volatile(self, order: CollectVolatileOrder) -> Collected:
         """Sockets, processes and the like, most volatile first, within the budget."""
-        deadline = time.monotonic() + order.budget_seconds
         folder = self._recorder.incident(order.header.incident_id)
         with self._naming:
-            documents = folder.volatile(order.header.order_id)
-        name = f"{documents.name}-items"
-        return self._once(folder, name, order, lambda: self._volatile.collect(order, documents, deadline, _heartbeat))
+            documents = folder.volatile(order.continues or order.header.order_id)
+
+        def collect() -> Iterable[Artefact]:
+            return self._volatile.collect(order, documents, time.monotonic() + order.budget_seconds, _heartbeat)
+
+        return self._once(folder, f"{documents.name}-items", order, collect)
 
     def _once(
         self, folder: IncidentFolder, name: str, order: Order, collect: Callable[[], Iterable[Artefact]]
@@ -83,22 +87,36 @@ class HostEvidence:
         Raises:
             UploadFailed: the vault is away. The rest was handed over, and the order's time allows another try.
         """
-        known = folder.read(name, Collected)
-        if known is not None:
-            return known
-        items, postponed = [], None
-        for artefact in collect():
+        with folder.alone(name, _heartbeat):
+            known = folder.read(name, Collected)
+            if known is not None:
+                return known
+            collected = Collected(items=tuple(self._handed_over(folder.incident_id, collect(), order)))
+            if all(item.storage is not None or item.sha256 is None for item in collected.items):
+                folder.write(name, collected)
+            return collected
+
+    def _handed_over(self, incident_id: Name, artefacts: Iterable[Artefact], order: Order) -> list[CollectedItem]:
+        """Each whatever becomes of the others, but with patience for one alone: the vault is away for all of them."""
+        items: list[CollectedItem] = []
+        postponed: list[tuple[int, Artefact, UploadFailed]] = []
+        in_vain = 0
+        for place, artefact in enumerate(artefacts):
             _heartbeat()
+            if in_vain == _TRIES_IN_VAIN and artefact.path is not None:
+                postponed.append((place, artefact, postponed[-1][2]))
+                continue
             try:
-                items.append(self._sender.hand_over(folder.incident_id, artefact, again=_time_left(order)))
+                items.append(self._sender.hand_over(incident_id, artefact, once=bool(postponed)))
+                in_vain = in_vain if artefact.path is None else 0
             except UploadFailed as error:
-                postponed = error
-        if postponed is not None:
-            raise postponed
-        collected = Collected(items=tuple(items))
-        if all(item.storage is not None or item.sha256 is None for item in items):
-            folder.write(name, collected)
-        return collected
+                postponed.append((place, artefact, error))
+                in_vain += 1
+        if postponed and _time_left(order):
+            raise postponed[0][2]
+        for place, artefact, why in postponed:
+            items.insert(place, self._sender.lost(artefact, why))
+        return items
 
     def _not_frozen(self, incident_id: Name, reason: str) -> Collected:
         """Every ring as failed; not kept, so that the next try may find better."""
@@ -123,7 +141,7 @@ class HostEvidence:
                 yield no_capture(freeze, ring.settings, ring.key)
         if freeze is not None:
             reason = self._recorder.gather_events(folder.incident_id)
-            yield events_artefact("events-after", folder.events_after, freeze, reason=reason)
+            yield events_artefact("events-after", folder.events_after, freeze, since_freeze=True, reason=reason)
 
 
 def _time_left(order: Order) -> bool:

@@ -3,6 +3,7 @@
 Owns reading a file of event lines into acquisition facts. A gap reaches from the last event before it to what ended it.
 
     events_artefact("events-before", path, freeze)
+    events_artefact("events-after", path, freeze, since_freeze=True)
 """
 
 import json
@@ -61,17 +62,26 @@ class _Count:
             self.gaps[-1] = Gap(started=whole.started, ended=until, reason="many gaps, more than are told one by one")
 
 
-def events_artefact(label: str, path: Path, freeze: Freeze, *, reason: str = "") -> Artefact:
-    """The events of one file; `reason` says what is known to be missing from it."""
-    count = _count(path) if path.exists() else _Count()
+def events_artefact(
+    label: str, path: Path, freeze: Freeze, *, since_freeze: bool = False, reason: str = ""
+) -> Artefact:
+    """The events of one file, until the freeze or since then; `reason` says what is known to be missing from it."""
+    count = _Count()
+    if since_freeze:
+        count.until = freeze.frozen_at
+        count.blind_since = None if freeze.status.events in ("running", "off") else freeze.frozen_at
+    if path.exists():
+        for document in _documents(path):
+            count.take(document)
     outcome = _outcome(count, freeze, reason)
+    until = datetime.now(UTC) if since_freeze else freeze.frozen_at
     return Artefact(
         label=label,
         kind="ebpf-events",
         name=f"{label}.jsonl",
         media_type=EVENTS_MEDIA_TYPE,
         outcome=outcome,
-        acquisition=_acquisition(count, freeze),
+        acquisition=_acquisition(count, freeze, until),
         volatility_rank=RANK,
         path=path if outcome.state not in ("failed", "missing") else None,
     )
@@ -90,11 +100,11 @@ def _outcome(count: _Count, freeze: Freeze, reason: str) -> Outcome:
     return Outcome(state="collected", reason=status.events_reason)
 
 
-def _acquisition(count: _Count, freeze: Freeze) -> Acquisition:
+def _acquisition(count: _Count, freeze: Freeze, until: datetime) -> Acquisition:
     used, clock = tool("bpftrace"), clock_error(freeze.boot_ns)
     gaps = count.gaps
     if count.blind_since:
-        gaps = [*gaps, Gap(started=count.blind_since, ended=freeze.frozen_at, reason="bpftrace did not run")]
+        gaps = [*gaps, Gap(started=count.blind_since, ended=until, reason="bpftrace did not run")]
     return Acquisition(
         tool=used.name,
         tool_version=used.version,
@@ -108,13 +118,6 @@ def _acquisition(count: _Count, freeze: Freeze) -> Acquisition:
         events=count.events,
         events_lost=count.lost,
     )
-
-
-def _count(path: Path) -> _Count:
-    count = _Count()
-    for document in _documents(path):
-        count.take(document)
-    return count
 
 
 def _documents(path: Path) -> Iterator[dict[str, Any]]:

@@ -44,6 +44,7 @@ class EventRing:
         self._file: IO[str] | None = None
         self._path = folder / "none"
         for path in folder.glob(f"*{_OPEN_SUFFIX}"):
+            _cut_half_line(path)
             path.rename(path.with_suffix(_CLOSED_SUFFIX))  # what an earlier agent left when it was killed
         self._next = 1 + max(map(number_of, self.closed()), default=0)
 
@@ -89,6 +90,12 @@ class EventRing:
             self._file.close()
             self._file = None
             self._path.rename(self._path.with_suffix(_CLOSED_SUFFIX))
+
+
+def _cut_half_line(path: Path) -> None:
+    """A writer that was killed may leave half of its last line; the next segment's first would be joined to it."""
+    with path.open("r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def number_of(segment: Path) -> int:

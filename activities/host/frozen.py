@@ -8,10 +8,13 @@ a later agent go on where an earlier one was killed. Never starts or ends a proc
     folder.write("freeze", freeze)
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +29,7 @@ from segmentation.workloads import Frozen, Name
 Model = TypeVar("Model", bound=BaseModel)
 _DOCUMENT, _CAPTURE = ".json", "capture-"
 _RING = "ring"
+_POLL_SECONDS = 0.2
 
 
 class RecorderStatus(Frozen):
@@ -120,6 +124,19 @@ class IncidentFolder:
         folder = mine[0] if mine else self.path / f"volatile-{len(taken) + 1:02d}-{key}"
         folder.mkdir(exist_ok=True, mode=0o700)
         return folder
+
+    @contextmanager
+    def alone(self, name: str, beat: Callable[[], None]) -> Iterator[None]:
+        """Hold one of its parts: an attempt whose heartbeat was lost may still be at work when the next one begins."""
+        with (self.path / f"{name}.lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    beat()
+                    time.sleep(_POLL_SECONDS)
+            yield
 
     def write(self, name: str, document: BaseModel) -> None:
         """Keep a record; whole or not there."""

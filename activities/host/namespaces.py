@@ -21,7 +21,8 @@ from activities.host.observe import own_netns
 from segmentation.errors import FirebreakError
 from segmentation.workloads import Frozen
 
-PERMISSIONS = ("CAP_SYS_ADMIN", "CAP_SYS_PTRACE")
+# Only where the settings name namespaces: deploy/systemd/firebreak-agent.service.d/namespaces.conf gives them.
+NAMESPACE_PERMISSIONS = ("CAP_SYS_ADMIN", "CAP_SYS_PTRACE")
 _CLONE_NEWNET = 0x40000000
 _NAMED = Path("/run/netns")
 _PROC = Path("/proc")

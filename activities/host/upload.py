@@ -35,8 +35,9 @@ from activities.host.upload_parts import PART_BYTES, FilePart, Parts
 CHUNK_BYTES = 256 << 10
 _PAUSE_SECONDS = 0.1
 _TRY_AGAIN = frozenset({408, 425, 429})
-# The vault may still be at a large artefact; it says so after ten seconds at the latest.
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+# The vault may still be at a large artefact; it says so after ten seconds at the latest. Both together are less than
+# the time for which a worker may be silent.
+_TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 _NOTHING = hashlib.sha256(b"").hexdigest()
 _ACCEPTED, _CONFLICT, _UNPROCESSABLE = 202, 409, 422
 
@@ -54,9 +55,19 @@ class Uploader(Protocol):
     """Where artefacts go."""
 
     def send(
-        self, incident_id: str, evidence_id: str, name: str, path: Path, progress: Callable[[int], None] = ...
+        self,
+        incident_id: str,
+        evidence_id: str,
+        name: str,
+        path: Path,
+        progress: Callable[[int], None] = ...,
+        *,
+        once: bool = False,
     ) -> Sent:
-        """Keep the file's bytes; raises UploadFailed. `progress` is told how many of them are there."""
+        """Keep the file's bytes; raises UploadFailed. `progress` is told how many of them are there.
+
+        `once`: without patience, since the vault was away a moment ago.
+        """
 
 
 class VaultUploader:
@@ -83,6 +94,8 @@ class VaultUploader:
         name: str,
         path: Path,
         progress: Callable[[int], None] = lambda _: None,
+        *,
+        once: bool = False,
     ) -> Sent:
         """Send the file; the same again is harmless, the vault knows it.
 
@@ -91,7 +104,7 @@ class VaultUploader:
             OSError: the file can't be read.
         """
         url = self._api.join(f"v1/vault/{incident_id}/{evidence_id}")
-        return _Upload(self, url, name, path, progress).run()
+        return _Upload(self, url, name, path, progress, patience_seconds=0.0 if once else self.patience_seconds).run()
 
     def upload(self, incident_id: str, evidence_id: str, name: str, path: Path, sha256: str) -> Storage:
         """Send a file whose digest is known already; raises as `send`."""
@@ -122,9 +135,16 @@ class _Upload:
     """One artefact on its way."""
 
     def __init__(
-        self, to: VaultUploader, url: httpx.URL, name: str, path: Path, progress: Callable[[int], None]
+        self,
+        to: VaultUploader,
+        url: httpx.URL,
+        name: str,
+        path: Path,
+        progress: Callable[[int], None],
+        *,
+        patience_seconds: float,
     ) -> None:
-        self._to, self._path, self._progress = to, path, progress
+        self._to, self._path, self._progress, self._patience = to, path, progress, patience_seconds
         self._parts = Parts(path, to.part_bytes)
         self._params = {"name": name, "size": str(self._parts.size)}
         self._url, self._evidence_id = url, url.path.rpartition("/")[2]
@@ -202,7 +222,7 @@ class _Upload:
     def _moved(self, offset: int) -> None:
         """Something got there: patience begins anew."""
         self._there, self._pause = offset, _PAUSE_SECONDS
-        self._deadline = time.monotonic() + self._to.patience_seconds
+        self._deadline = time.monotonic() + self._patience
         self._progress(offset)
 
 

@@ -46,10 +46,11 @@ class Custody:
             connection.execute(insert(evidence_index).values(found_by(built)))
         return built
 
-    def manifests(self, case_id: str) -> list[Manifest]:
-        """The chain of a case, in order."""
+    def manifests(self, case_id: str, after: int = 0) -> list[Manifest]:
+        """The chain of a case, in order, from behind that place on."""
         with self._database.read() as connection:
-            return [Manifest.model_validate_json(document) for document in _documents(connection, manifests, case_id)]
+            documents = _documents(connection, manifests, case_id, after)
+            return [Manifest.model_validate_json(document) for document in documents]
 
     def manifest(self, case_id: str, evidence_id: str) -> Manifest | None:
         """One item of a case, if there is one."""
@@ -75,10 +76,10 @@ class Custody:
             connection.execute(insert(custody_events).values(row | _document(built)))
         return built
 
-    def custody(self, case_id: str) -> list[CustodyEvent]:
-        """What happened to the items of a case, in order."""
+    def custody(self, case_id: str, after: int = 0) -> list[CustodyEvent]:
+        """What happened to the items of a case, in order, from behind that place on."""
         with self._database.read() as connection:
-            documents = _documents(connection, custody_events, case_id)
+            documents = _documents(connection, custody_events, case_id, after)
             return [CustodyEvent.model_validate_json(document) for document in documents]
 
 
@@ -127,6 +128,7 @@ def _document(built: Manifest | CustodyEvent) -> dict[str, str]:
     return {"document": document.decode(), "hash": hashlib.sha256(document).hexdigest()}
 
 
-def _documents(connection: Connection, chain: Table, case_id: str) -> list[str]:
-    query = select(chain.c.document).where(chain.c.case_id == case_id).order_by(chain.c.seq)
+def _documents(connection: Connection, chain: Table, case_id: str, after: int) -> list[str]:
+    query = select(chain.c.document).where(chain.c.case_id == case_id).where(chain.c.seq > after)
+    query = query.order_by(chain.c.seq)
     return list(connection.execute(query).scalars())

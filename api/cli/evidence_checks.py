@@ -6,6 +6,7 @@ is trusted but the keys that were named.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -54,7 +55,8 @@ def verify(  # noqa: PLR0913  each is one option
     Names the first thing that does not hold, and why.
     """
     if Path(case).is_dir():
-        verdict = _verify_path(Path(case).resolve(), _trust(key, fingerprint, tsa_root), vault_key)
+        trust = _trust(key, fingerprint, tsa_root)
+        verdict = _verify_path(Path(case).resolve(), trust, vault_key, stamps=bool(tsa_root))
     else:
         verdict = _ask(context, case, purpose)
     if as_json:
@@ -79,14 +81,21 @@ def export(  # noqa: PLR0913  each is one option
     trust = _trust(key, fingerprint, tsa_root)
     path = f"/v1/incidents/{incident_id}/evidence/export"
     with api(context).stream(path, {"purpose": purpose}) as response:
-        bag = unpack_bag(_received(response, incident_id), output)
+        told = [keyid for keyid in response.headers.get("Firebreak-Seal-Keys", "").split(",") if keyid]
+        length = response.headers.get("content-length")
+        bag = unpack_bag(_received(response, incident_id), output, announced=int(length) if length else None)
+    if told and not trust.given:
+        trust = replace(trust, fingerprints=frozenset(told))
     verdict = _verify_path(bag.resolve(), trust, None)
     if as_json:
         print_json({"bag": str(bag), "verdict": verdict})
     _tell(verdict, quietly=as_json)
-    keyid = verdict["seals"][-1]["keyid"]
     say(f"\n{bag}: hand over the whole folder; its README.md tells how to check it without us.")
-    say(f"Tell the fingerprint of the key by another way, on paper or by telephone: {keyid}")
+    keyid = verdict["seals"][-1]["keyid"]
+    if trust.given:
+        say(f"Tell the fingerprint of the key by another way, on paper or by telephone: {keyid}")
+    else:
+        say(f"Mind: nobody but the bag says that its key is yours. Compare it with the worker's first: {keyid}")
 
 
 def _received(response: httpx.Response, incident_id: str) -> Iterator[bytes]:
@@ -118,7 +127,7 @@ def _ask(context: typer.Context, incident_id: str, purpose: str) -> dict[str, An
     return verdict
 
 
-def _verify_path(path: Path, trust: "Trust", vault_key: Path | None) -> dict[str, Any]:
+def _verify_path(path: Path, trust: "Trust", vault_key: Path | None, *, stamps: bool = False) -> dict[str, Any]:
     from activities.evidence.export.checking import is_bag, verify_bag
     from activities.evidence.vault.directory import DirectoryCase
     from activities.evidence.vault.keys import FileKeys
@@ -127,10 +136,10 @@ def _verify_path(path: Path, trust: "Trust", vault_key: Path | None) -> dict[str
     with _progress() as progress:
         verdict: CaseVerdict
         if is_bag(path):
-            verdict = verify_bag(path, trust, progress=progress)
+            verdict = verify_bag(path, trust, progress=progress, stamps=stamps)
         else:
             reader = DirectoryCase(path, FileKeys.read(vault_key) if vault_key else None)
-            verdict = verify_case(reader, path.name, trust, progress=progress)
+            verdict = verify_case(reader, path.name, trust, progress=progress, stamps=stamps)
     return verdict.model_dump(mode="json")
 
 

@@ -73,8 +73,8 @@ def _change(
     if as_json:
         print_json(standing)
         return
-    held = [f"the case (by {standing['case']})"] if standing["case"] else []
-    held += [f"{item} (by {who})" for item, who in standing["items"].items()]
+    held = [f"the case (by {', '.join(standing['case'])})"] if standing["case"] else []
+    held += [f"{item} (by {', '.join(who)})" for item, who in standing["items"].items()]
     say(f"On hold: {', '.join(held) or 'nothing'}.")
 
 

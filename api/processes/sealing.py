@@ -4,6 +4,8 @@ Owns the choice of the signer and of the time-stamping authority. The worker alo
 reads the public keys that it leaves in the state directory, one file for each key that it ever signed with.
 """
 
+import os
+import tempfile
 from pathlib import Path
 
 from activities.evidence.sealing.keys import SealKey
@@ -63,5 +65,11 @@ def sealing_environment(settings: ControlSettings) -> dict[str, str]:
 def _leave(folder: Path, key: SealKey) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / key_name(key.keyid)
-    if not path.exists():
-        path.write_bytes(key.pem)
+    if path.exists() and path.read_bytes() == key.pem:
+        return
+    # As a whole or not at all: a half key would make the API distrust all.
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as half:
+        half.write(key.pem)
+        half.flush()
+        os.fsync(half.fileno())
+    Path(half.name).replace(path)

@@ -135,7 +135,8 @@ def control_activities(
     """Every activity of the control queue."""
     vault = open_vault(settings.vault_place)
     registry = EvidenceRegistry(ledger.custody, vault, partial(open_trust, settings))
-    sealing = Sealing(registry, ledger.custody, vault, cache(partial(open_signer, settings)), open_authority(settings))
+    signer, trust = cache(partial(open_signer, settings)), partial(open_trust, settings)
+    sealing = Sealing(registry, ledger.custody, vault, signer, open_authority(settings), trust)
     reports = Reports(ledger.incidents, vault)
     recording = Recording(ledger, partial(ship_events, siem) if siem else _nobody)
     activities: list[Callable[..., Any]] = [

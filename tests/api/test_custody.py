@@ -123,12 +123,12 @@ async def test_a_hold_is_lifted_by_another_person_with_a_higher_role(
     ada, ben = bearer("approver", name="ada"), bearer("approver", name="ben")
     body = WHY | {"evidence_id": "web-1.sockets"}
     held = await http.post(f"{URL}/hold", json=body, headers=ada)
-    assert held.json() == {"case": None, "items": {"web-1.sockets": "user:ada"}}
+    assert held.json() == {"case": [], "items": {"web-1.sockets": ["user:ada"]}}
     assert case.vault.retain(CASE, "web-1.sockets", AT_WILL).legal_hold
     refused = await http.post(f"{URL}/release", json=body, headers=ada)
     assert (refused.status_code, refused.json()["code"]) == (409, "hold-refused")
     released = await http.post(f"{URL}/release", json=body, headers=ben)
-    assert released.json() == {"case": None, "items": {}}
+    assert released.json() == {"case": [], "items": {}}
     assert not case.vault.retain(CASE, "web-1.sockets", AT_WILL).legal_hold
     assert [(e.action, e.actor) for e in told(case, "hold", "release")] == [
         ("hold", "user:ada"),

@@ -14,6 +14,7 @@ from activities.evidence.receive import (
     TIMESTAMP_HEADER,
     content_digest,
 )
+from activities.evidence.vault.layout import host_prefix
 from activities.orders.keys import public_bytes
 from api.dependencies import ApiDependencies
 from tests.activities.ledger.making import record, workload
@@ -23,7 +24,7 @@ from tests.api.keeping import stored_file
 
 Bearer = Callable[..., dict[str, str]]
 PACKETS = bytes(range(256)) * 1000
-ITEM = "web-id-web.packets-1"
+ITEM = f"{host_prefix(workload().name, workload().workload_id)}packets-1"
 TARGET = f"/v1/vault/inc-1/{ITEM}?name=ring.pcapng"
 
 
@@ -74,7 +75,7 @@ def glob(case: ApiDependencies, pattern: str) -> list[Path]:
 async def test_an_item_that_an_agent_brought_is_read_as_it_came(
     http: httpx.AsyncClient, kept: Path, bearer: Bearer
 ) -> None:
-    url = "/v1/incidents/inc-1/evidence/web-id-web.packets-1?purpose=court+order+7"
+    url = f"/v1/incidents/inc-1/evidence/{ITEM}?purpose=court+order+7"
     answer = await http.get(url, headers=bearer("responder"))
     assert answer.status_code == 200
     assert answer.content == PACKETS
@@ -89,7 +90,7 @@ async def test_every_read_is_in_the_custody_chain_with_who_and_why(
 ) -> None:
     who = bearer("responder", name="alice")
     for _ in range(2):
-        await http.get("/v1/incidents/inc-1/evidence/web-id-web.packets-1?purpose=court+order+7", headers=who)
+        await http.get(f"/v1/incidents/inc-1/evidence/{ITEM}?purpose=court+order+7", headers=who)
     case = (await http.get("/v1/incidents/inc-1/evidence", headers=who)).json()
     reads = [noted for noted in case["custody"] if noted["action"] == "access"]
     assert [(noted["actor"], noted["purpose"]) for noted in reads] == [("user:alice", "court order 7")] * 2
@@ -97,7 +98,7 @@ async def test_every_read_is_in_the_custody_chain_with_who_and_why(
 
 
 async def test_nothing_is_read_without_a_purpose(http: httpx.AsyncClient, kept: Path, bearer: Bearer) -> None:
-    answer = await http.get("/v1/incidents/inc-1/evidence/web-id-web.packets-1", headers=bearer("responder"))
+    answer = await http.get(f"/v1/incidents/inc-1/evidence/{ITEM}", headers=bearer("responder"))
     assert answer.status_code == 422
 
 
@@ -114,8 +115,8 @@ async def test_bytes_that_were_altered_are_found_and_not_handed_out(
     who = bearer("responder")
     verdict = (await http.get("/v1/incidents/inc-1/evidence/verification", headers=who)).json()
     assert not verdict["ok"]
-    assert "web-id-web.packets-1" in verdict["first_failure"]
-    answer = await http.get("/v1/incidents/inc-1/evidence/web-id-web.packets-1?purpose=look", headers=who)
+    assert ITEM in verdict["first_failure"]
+    answer = await http.get(f"/v1/incidents/inc-1/evidence/{ITEM}?purpose=look", headers=who)
     assert (answer.status_code, answer.json()["code"]) == (409, "evidence-altered")
 
 
@@ -183,10 +184,10 @@ async def test_a_stale_upload_is_refused(
 @pytest.mark.parametrize(
     ("target", "status"),
     [
-        ("/v1/vault/inc-2/web-id-web.packets-1?name=ring.pcapng", 404),
-        ("/v1/vault/inc-1/web-id-web.packets-1?name=..%2Fring", 422),
-        ("/v1/vault/inc-1/web-id-web.packets-1?name=.ring", 422),
-        ("/v1/vault/inc-1/web-id-web.packets-1", 422),
+        (f"/v1/vault/inc-2/{ITEM}?name=ring.pcapng", 404),
+        (f"/v1/vault/inc-1/{ITEM}?name=..%2Fring", 422),
+        (f"/v1/vault/inc-1/{ITEM}?name=.ring", 422),
+        (f"/v1/vault/inc-1/{ITEM}", 422),
         ("/v1/vault/inc-1/-?name=ring", 422),
     ],
 )

@@ -102,6 +102,7 @@ async def test_a_download_that_goes_on_is_one_access_and_others_are_their_own(
     http: httpx.AsyncClient, kept: ApiDependencies, bearer: Bearer
 ) -> None:
     alice, bob = bearer("responder", name="alice"), bearer("responder", name="bob")
+    await http.get(f"{URL}?purpose=court", headers=alice)
     for start in (1_000, 50_000, 200_000):
         answer = await http.get(f"{URL}?purpose=court", headers=ask(alice, Range=f"bytes={start}-", If_Range=TAG))
         assert answer.content == BYTES[start:]
@@ -110,11 +111,25 @@ async def test_a_download_that_goes_on_is_one_access_and_others_are_their_own(
     for _ in range(2):
         await http.get(f"{URL}?purpose=court", headers=ask(alice, Range="bytes=0-9"))
     assert reads(kept) == [
+        ("access", "user:alice", "court"),
         ("access", "user:alice", "court (continued with bytes 1000 to 255999)"),
         ("access", "user:bob", "court (continued with bytes 5 to 255999)"),
         ("access", "user:alice", "appeal (continued with bytes 6 to 255999)"),
         ("access", "user:alice", "court (bytes 0 to 9)"),
         ("access", "user:alice", "court (bytes 0 to 9)"),
+    ]
+
+
+async def test_one_who_continues_what_was_never_begun_is_told_of_with_every_byte(
+    http: httpx.AsyncClient, kept: ApiDependencies, bearer: Bearer
+) -> None:
+    """HEAD tells the tag without an event: a part of one byte must not stand for the rest."""
+    who = bearer("responder", name="alice")
+    for asked in ("bytes=0-0", "bytes=1-", "bytes=1-"):
+        await http.get(f"{URL}?purpose=court", headers=ask(who, Range=asked, If_Range=TAG))
+    assert [purpose for _, _, purpose in reads(kept)] == [
+        "court (continued with bytes 0 to 0)",
+        "court (continued with bytes 1 to 255999)",
     ]
 
 
@@ -191,6 +206,9 @@ async def test_an_item_of_another_length_is_not_handed_out_in_any_part(
     answer = await http.get(f"{URL}?purpose=court", headers=ask(bearer("responder"), Range="bytes=0-9"))
     assert (answer.status_code, answer.json()["code"]) == (409, "evidence-altered")
     assert "refused" in reads(kept)[-1][2]
+    events = len(reads(kept))
+    assert (await http.head(URL, headers=bearer("viewer"))).status_code == 409
+    assert len(reads(kept)) == events
 
 
 @examples(st.text(alphabet="bytes=0123456789-, BYTES\t", max_size=40), st.integers(0, 300))

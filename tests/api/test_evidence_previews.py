@@ -14,7 +14,7 @@ from api.dependencies import ApiDependencies
 from tests.activities.evidence.preview import samples
 from tests.activities.evidence.preview.samples import CUT
 from tests.activities.ledger.making import record, workload
-from tests.api.keeping import URL, alter, keep, reads
+from tests.api.keeping import ITEM, URL, alter, keep, reads, stored_file
 
 Bearer = Callable[..., dict[str, str]]
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' \u202egnp.exe\x1b[2J"
@@ -138,3 +138,15 @@ async def test_a_link_to_a_preview_shows_it_and_searches_in_it(
 async def test_a_viewer_sees_no_content(http: httpx.AsyncClient, cut: ApiDependencies, bearer: Bearer) -> None:
     assert (await http.get(f"{URL}/preview?purpose=look", headers=bearer("viewer"))).status_code == 403
     assert reads(cut) == []
+
+
+async def test_no_preview_is_made_of_an_item_of_another_length(
+    http: httpx.AsyncClient, cut: ApiDependencies, bearer: Bearer
+) -> None:
+    path = stored_file(cut, ITEM)
+    path.chmod(0o600)
+    with path.open("ab") as file:
+        file.write(bytes(100))
+    answer = await http.get(f"{URL}/preview?purpose=look", headers=bearer("responder"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "evidence-altered")
+    assert "refused" in reads(cut)[-1][2]

@@ -10,19 +10,23 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from activities.contracts.evidence import Storage
-from activities.evidence.errors import VaultUnavailable
+from activities.evidence.errors import VaultDenied, VaultUnavailable
 from activities.evidence.receive import DIGEST_HEADER, OFFSET_HEADER, RUNNING_DIGEST_HEADER, content_digest
 from activities.evidence.vault import incoming as bounds
+from activities.evidence.vault.arriving import Place
+from activities.evidence.vault.layout import host_prefix
+from activities.evidence.vault.spool import Part
 from activities.host.signed import signed_headers
 from activities.orders.keys import public_bytes
 from api.dependencies import ApiDependencies
+from segmentation.errors import FirebreakError
 from tests.activities.full_disk import small_disk
 from tests.activities.ledger.making import record, workload
 
 CONTENT = bytes(range(256)) * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-ITEM, HALF = "web-id-web.packets-1", 100_000
+OWN = host_prefix("web", "id-web")
+ITEM, HALF = f"{OWN}packets-1", 100_000
 
 
 class Sender:
@@ -146,13 +150,14 @@ async def test_more_than_was_announced_is_refused_and_forgotten(sender: Sender, 
     assert (await sender.put(0, 10, size=dependencies.limits.evidence_bytes + 1)).status_code == 413
 
 
+@pytest.mark.parametrize("refusal", [VaultUnavailable, VaultDenied])
 async def test_vault_that_is_away_keeps_what_came_until_it_is_back(
-    sender: Sender, dependencies: ApiDependencies, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, dependencies: ApiDependencies, monkeypatch: pytest.MonkeyPatch, refusal: type[FirebreakError]
 ) -> None:
     """A directory is never away for a while: the refusal stands for a bucket's."""
 
     def away(*_: object, **__: object) -> None:
-        raise VaultUnavailable("The bucket does not answer.", hint="Later.")
+        raise refusal("The bucket does not answer, or not to us any more.", hint="Later.")
 
     with monkeypatch.context() as patched:
         patched.setattr(dependencies.vault, "put_file", away)
@@ -166,9 +171,9 @@ async def test_vault_that_is_away_keeps_what_came_until_it_is_back(
 
 async def test_newer_request_takes_over_from_one_that_hangs(sender: Sender, dependencies: ApiDependencies) -> None:
     await sender.put(0, HALF)
-    place = bounds.Place(host_id="id-web", case_id="inc-1", evidence_id=ITEM, name="ring.pcapng", size=len(CONTENT))
+    place = Place(host_id="id-web", case_id="inc-1", evidence_id=ITEM, name="ring.pcapng", size=len(CONTENT))
     hanging = dependencies.incoming.begin(place, HALF, "")
-    assert not isinstance(hanging, Storage)
+    assert isinstance(hanging, Part)
     dependencies.incoming.write(place, hanging, [b"foreign"])
     assert (await sender.put(HALF, HALF + 10)).status_code == 202
     with pytest.raises(VaultUnavailable, match="newer request"):
@@ -195,9 +200,9 @@ async def test_disk_without_room_is_said_before_anything_comes(
         place = dependencies.vault_place.model_copy(update={"directory": disk.folder / "vault"})
         object.__setattr__(dependencies, "vault_place", place)
         free = shutil.disk_usage(disk.folder).free
-        monkeypatch.setattr(dependencies.incoming, "_reserve_bytes", free - 1_000_000)
+        monkeypatch.setattr(dependencies.incoming.room, "reserve_bytes", free - 1_000_000)
         promised = await sender.put(0, 10, size=700_000)
-        full = await sender.put(0, 10, size=700_000, item="web-id-web.packets-2")
+        full = await sender.put(0, 10, size=700_000, item=f"{OWN}packets-2")
         assert (promised.status_code, full.status_code) == (202, 503)
         assert "promised" in full.json()["detail"]
         disk.fill()

@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 from temporalio.client import Client
 
+from activities.evidence.vault.layout import host_prefix
 from activities.evidence.vault.opening import VaultPlace
 from activities.ledger.ledger import Ledger
 from api.app import create_app
@@ -21,7 +22,8 @@ from api.sources import Sources
 from api.tokens import Tokens
 from tests.activities.ledger.making import record, workload
 
-INCIDENT, HOST_ID, ITEM = "inc-1", "id-web", "web-id-web.packets-1"
+INCIDENT, HOST_ID = "inc-1", "id-web"
+ITEM = f"{host_prefix('web', HOST_ID)}packets-1"
 
 
 async def no_temporal() -> Client:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import activities.host
-from activities.host import nft
+from activities.host import namespaces, nft
 from activities.host.killswitch import HostKillswitch
 from api.cli.main import app
 
@@ -72,6 +72,13 @@ def test_the_agent_has_the_rights_that_its_code_declares_and_no_others() -> None
     assert words(parsed(AGENT), "Service", "CapabilityBoundingSet") == declared()
 
 
+def test_only_who_captures_in_other_namespaces_gets_the_right_to_enter_them() -> None:
+    added = parsed(UNITS / "firebreak-agent.service.d" / "namespaces.conf")
+    assert words(added, "Service", "CapabilityBoundingSet") == set(namespaces.NAMESPACE_PERMISSIONS)
+    assert added["Service", "RestrictNamespaces"] == ["net"]
+    assert "CAP_SYS_ADMIN" not in words(parsed(AGENT), "Service", "CapabilityBoundingSet")
+
+
 def test_loading_again_takes_no_more_than_nftables_does() -> None:
     assert words(parsed(REAPPLY), "Service", "CapabilityBoundingSet") == {*nft.PERMISSIONS, PRIORITY}
 
@@ -91,6 +98,10 @@ def test_both_work_on_the_same_state() -> None:
         assert "FIREBREAK_STATE_DIR=/var/lib/firebreak-agent" in words(unit, "Service", "Environment")
     assert parsed(AGENT)["Service", "StateDirectory"] == ["firebreak-agent"]
     assert "/var/lib/firebreak-agent" in words(parsed(REAPPLY), "Unit", "RequiresMountsFor")
+
+
+def test_a_capture_does_not_end_with_its_agent() -> None:
+    assert parsed(AGENT)["Service", "KillMode"] == ["process"]
 
 
 @pytest.mark.parametrize("path", [AGENT, REAPPLY], ids=lambda path: path.stem)

@@ -98,7 +98,8 @@ def test_the_shipped_detection_names_a_rule_that_a_shipped_playbook_answers() ->
             small("a") + "forensics:\n  collect:\n    - sockets\n    - proceses\n",
             (
                 "web.yaml:7:7: forensics.collect[1]: expected sockets, processes, conntrack, ruleset, "
-                "routes, neighbours, logins or modules, found 'proceses'"
+                "routes, neighbours, logins, modules, mounts, cron, journal, packages, files or memory, "
+                "found 'proceses'"
             ),
         ),
         (

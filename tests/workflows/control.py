@@ -50,6 +50,8 @@ class Desk:
         self.siem: bool | Exception | None = True
         self.troubles: dict[str, Exception] = {}
         self.has_authority = False
+        # The name of items that are refused as somebody else's.
+        self.refuses = ""
         self.changed = asyncio.Condition()
 
     @property
@@ -115,7 +117,10 @@ class FakeControl:
     async def register_evidence(self, register: RegisterEvidence) -> Registered:
         desk = self._called(register.incident_id)
         desk.registered.append(register)
-        return Registered(manifests=sum(len(r.items) for r in desk.registered), head="0" * 64)
+        refused = tuple(item.evidence_id for item in register.items if item.name == desk.refuses)
+        problems = tuple(f"{evidence_id} is no item of {register.collector}" for evidence_id in refused)
+        manifests = sum(len(r.items) for r in desk.registered)
+        return Registered(manifests=manifests, head="0" * 64, refused=refused, problems=problems)
 
     @activity.defn
     async def verify_case(self, verify: VerifyCase) -> CaseVerdict:

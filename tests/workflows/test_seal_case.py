@@ -13,7 +13,7 @@ from temporalio.worker import Worker
 
 from activities.contracts.evidence import CaseVerdict, SealCase, SealRef, TimestampSeal, VerifyCase
 from activities.contracts.incident import GateStatus, RenderReport, Report
-from activities.evidence.errors import SignerUnusable, TimestampAway
+from activities.evidence.errors import SignerUnusable, TimestampAway, VaultDenied
 from activities.orders.interceptor import ErrorTranslation
 from api.processes.worker import workflow_runner
 from playbooks.gates import Decision, Gate, GateSpec, Verdict
@@ -28,8 +28,10 @@ AT = datetime(2031, 5, 1, 12, 0, tzinfo=UTC)
 class Sealer:
     """The activities, and an authority that is away for a while."""
 
-    def __init__(self, *, away_for: int = 0, timestamp: str = "pending", broken: bool = False) -> None:
-        self.away_for, self.timestamp, self.broken = away_for, timestamp, broken
+    def __init__(
+        self, *, away_for: int = 0, timestamp: str = "pending", broken: bool = False, blind: bool = False
+    ) -> None:
+        self.away_for, self.timestamp, self.broken, self.blind = away_for, timestamp, broken, blind
         self.sealed: list[str] = []
         self.asked: list[datetime] = []
         self.rendered: list[RenderReport] = []
@@ -55,6 +57,8 @@ class Sealer:
 
     @activity.defn
     async def verify_case(self, request: VerifyCase) -> CaseVerdict:
+        if self.blind:
+            raise VaultDenied("The bucket evidence refuses us: AccessDenied.")
         return CaseVerdict(items=1, verified=1, ok=True)
 
     @activity.defn
@@ -167,6 +171,18 @@ async def test_the_report_names_the_seal_and_is_sealed_in_its_turn(
     assert sealer.sealed == ["post-mortem", "the report"]
     assert [order.seal.number for order in sealer.rendered if order.seal] == [1]
     assert report.seal_problem == ""
+
+
+async def test_a_case_that_can_not_be_verified_is_reported_on_and_says_so(
+    skipping: WorkflowEnvironment, incident_id: str
+) -> None:
+    sealer = Sealer(blind=True)
+    async with worker(skipping.client, sealer, incident_id):
+        report = await learn(skipping.client, incident_id)
+    assert report.uri
+    assert report.evidence_failure.startswith("the evidence could not be verified: ")
+    assert "AccessDenied" in report.evidence_failure
+    assert sealer.sealed == ["post-mortem", "the report"]
 
 
 async def test_a_case_that_can_not_be_sealed_is_reported_on_and_says_so(

@@ -20,7 +20,9 @@ from activities.contracts.evidence import CollectedItem
 from activities.evidence.contents import CaseContents
 from activities.evidence.errors import ExportBroken
 from activities.evidence.export.readme import readme
+from activities.evidence.export.sealed_part import sealed_part
 from activities.evidence.sealing.names import sort_out
+from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.interface import CaseReader
 from activities.evidence.vault.layout import HEAD_FILE, Folder, Head, artefact_name
 from playbooks.canonical import canonical
@@ -29,6 +31,7 @@ BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 BAG_INFO, MANIFEST, TAG_MANIFEST, README = "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", "README.md"
 # What the tag manifest covers; it can't cover itself.
 TAG_FILES = (BAG_INFO, "bagit.txt", MANIFEST, README)
+NOTHING_KNOWN = Trust()
 CASE_KEY = "External-Identifier"
 DOCUMENT_FOLDERS: tuple[Folder, ...] = ("manifests", "custody", "seals", "keys", "documents")
 
@@ -51,17 +54,25 @@ class Bag:
     case_id: str
     made_at: datetime
     entries: tuple[Entry, ...]
+    keyids: tuple[str, ...] = ()
+    """Of its seals' keys, if they were held against keys that are known here."""
 
 
 def plan_bag(
-    reader: CaseReader, contents: CaseContents, *, roots: Sequence[x509.Certificate], exported_at: datetime
+    reader: CaseReader,
+    contents: CaseContents,
+    *,
+    roots: Sequence[x509.Certificate],
+    exported_at: datetime,
+    trust: Trust = NOTHING_KNOWN,
 ) -> Bag:
-    """The bag of a case as it was read, which nobody needs to hold still any more.
+    """The bag of a case as it was read up to its last seal, which nobody needs to hold still any more.
 
     Raises:
-        ExportBroken: the case does not hold together, or has no seal.
+        ExportBroken: the case does not hold together, has no seal, or one that does not hold by `trust`.
     """
-    head, number = _checked(contents)
+    contents, keyids = sealed_part(contents, trust)
+    head, number = _head(contents)
     payload = [*_payload(reader, contents, head), *_roots(roots)]
     payload.sort(key=lambda entry: entry.path)
     tags = {
@@ -73,7 +84,7 @@ def plan_bag(
     tags[TAG_MANIFEST] = listing((name, hashlib.sha256(tags[name]).hexdigest()) for name in sorted(TAG_FILES))
     # What tells of the whole comes first, so that a bag that was broken off can be told from a whole one.
     entries = (*(_held(name, content) for name, content in tags.items()), *payload)
-    return Bag(f"firebreak-{head.case_id}-{number:06d}", head.case_id, exported_at, entries)
+    return Bag(f"firebreak-{head.case_id}-{number:06d}", head.case_id, exported_at, entries, keyids)
 
 
 def listing(files: Iterable[tuple[str, str]]) -> bytes:
@@ -81,14 +92,10 @@ def listing(files: Iterable[tuple[str, str]]) -> bytes:
     return "".join(f"{digest}  {path}\n" for path, digest in files).encode()
 
 
-def _checked(contents: CaseContents) -> tuple[Head, int]:
-    failure = contents.head_failure or contents.manifests.failure or contents.custody.failure
-    number = max(sort_out(list(contents.seals)).envelopes, default=0)
-    if contents.head is None or failure or not number:
-        raise ExportBroken(
-            f"The case can't be exported: {failure or 'it has no seal'}.", hint="firebreak evidence verify CASE"
-        )
-    return contents.head, number
+def _head(contents: CaseContents) -> tuple[Head, int]:
+    if contents.head is None:
+        raise ExportBroken("The case can't be exported: it has no head.", hint="firebreak evidence verify CASE")
+    return contents.head, max(sort_out(list(contents.seals)).envelopes)
 
 
 def _payload(reader: CaseReader, contents: CaseContents, head: Head) -> Iterator[Entry]:

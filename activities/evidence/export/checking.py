@@ -31,6 +31,7 @@ from activities.evidence.export.bag import (
     listing,
     root_name,
 )
+from activities.evidence.sealing.coverage import Demands
 from activities.evidence.sealing.trust import Trust, read_roots
 from activities.evidence.vault.directory import DirectoryCase
 from activities.evidence.vault.layout import artefact_name
@@ -45,14 +46,16 @@ def is_bag(path: Path) -> bool:
     return any((path / name).exists() for name in TOP - {README})
 
 
-def verify_bag(path: Path, trust: Trust, *, progress: Progress | None = None) -> CaseVerdict:
-    """Everything about a bag; `first_failure` is what a reader should look at first."""
+def verify_bag(path: Path, trust: Trust, *, progress: Progress | None = None, stamps: bool = False) -> CaseVerdict:
+    """Everything about a bag; `first_failure` is what a reader should look at first. All of it has to be sealed."""
     reader = DirectoryCase(path / "data")
     contents = read_case(reader)
     failures = list(_tag_failures(path))
     roots, warnings = _carried_roots(path, trust, failures)
-    verdict = judge_case(reader, contents, _case_id(path), replace(trust, roots=roots), progress=progress)
-    known = _artefacts(contents.manifests.links) if verdict.ok else {}
+    demands = Demands(seal=True, whole=True, stamps=stamps)
+    trusted = replace(trust, roots=roots)
+    verdict = judge_case(reader, contents, _case_id(path), trusted, progress=progress, demands=demands)
+    known = _hashed(reader, contents.manifests.links) if verdict.ok else {}
     failures += [verdict.first_failure, *_payload_failures(path, known)]
     first = next((failure for failure in failures if failure), "")
     update = {"ok": not first, "first_failure": first, "warnings": (*verdict.warnings, *warnings)}
@@ -124,12 +127,14 @@ def _case_id(path: Path) -> str:
     return ""
 
 
-def _artefacts(manifests: tuple[Manifest, ...]) -> dict[str, str]:
-    """Digests of items that were recomputed a moment ago: no large file is read twice."""
+def _hashed(reader: DirectoryCase, manifests: tuple[Manifest, ...]) -> dict[str, str]:
+    """Digests of the very files that were recomputed a moment ago: no large file is read twice."""
     return {
-        f"data/artefacts/{artefact_name(m.item.evidence_id, m.item.name)}": m.item.sha256
+        f"data/artefacts/{reader.path(m.item.evidence_id).name}": m.item.sha256
         for m in manifests
-        if m.item.storage is not None and m.item.sha256 is not None
+        if m.item.storage is not None
+        and m.item.sha256 is not None
+        and reader.path(m.item.evidence_id).name == artefact_name(m.item.evidence_id, m.item.name)
     }
 
 

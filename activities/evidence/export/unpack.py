@@ -19,18 +19,19 @@ from activities.evidence.errors import BagRefused
 # What our own bags are made of; a name that is none of it could mean something to a shell or a file system.
 _PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,254}$")
 _DEPTHS = range(2, 5)
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 CHUNK_BYTES = 1 << 20
 _END_BYTES = 2 * tarfile.BLOCKSIZE  # of zeros: the end of an archive (POSIX.1-2001, pax)
 
 
-def unpack_bag(chunks: Iterable[bytes], into: Path) -> Path:
-    """The bag's folder, complete; its content is not checked yet.
+def unpack_bag(chunks: Iterable[bytes], into: Path, *, announced: int | None = None) -> Path:
+    """The bag's folder, complete; its content is not checked yet. `announced`: as many bytes come, and no more.
 
     Raises:
         BagRefused: it is no bag of ours, ends early, or there is such a folder already.
     """
     into.mkdir(parents=True, exist_ok=True)
-    received = _Chunks(chunks)
+    received = _Chunks(chunks, announced)
     stream = cast("BinaryIO", io.BufferedReader(received, CHUNK_BYTES))
     try:
         with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as archive:
@@ -70,7 +71,9 @@ def _make(partial: Path) -> None:
 
 def _parts(member: tarfile.TarInfo) -> list[str]:
     parts = member.name.split("/")
-    if not member.isreg() or len(parts) not in _DEPTHS or not all(map(_PART.fullmatch, parts)):
+    # `isreg` takes sparse files too, of which a few bytes become any number of them.
+    plain = member.type in _PLAIN and not member.issparse()
+    if not plain or len(parts) not in _DEPTHS or not all(map(_PART.fullmatch, parts)):
         raise _refused(f"it holds {member.name[:100]!r}, which is no plain file of a bag")
     return parts
 
@@ -112,8 +115,9 @@ def _refused(why: str) -> BagRefused:
 class _Chunks(io.RawIOBase):
     """An iterator of bytes as a file to read."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], announced: int | None) -> None:
         self._chunks: Iterator[bytes] = iter(chunks)
+        self._left = announced
         self._held = memoryview(b"")
         self.tail = b""
 
@@ -125,6 +129,10 @@ class _Chunks(io.RawIOBase):
             chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
+            if self._left is not None:
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise _refused("more comes than was announced")
             self._held = memoryview(chunk)
             self.tail = (self.tail + chunk[-_END_BYTES:])[-_END_BYTES:]
         size = min(len(buffer), len(self._held))

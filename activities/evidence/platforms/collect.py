@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -31,7 +31,8 @@ from segmentation.workloads import Workload
 log = structlog.get_logger(__name__)
 AT_ONCE = 6
 BEAT_SECONDS = 1.0
-HAND_OVER_TRIES = 3
+# A try that begins later than this before the end of the activity's time may not come to its own end.
+LAST_TRY = timedelta(minutes=3)
 MAX_ITEM_BYTES = 64 << 20
 # A collector that stops in time to say how far it came is worth more than one that is cut off.
 WRAP_UP_SECONDS, WRAP_UP_SHARE = 5.0, 0.2
@@ -77,7 +78,7 @@ class PlatformEvidence:
             result = PlatformCollected(items=items, nodes=tuple(n for reading in ready for n in reading.nodes))
             if all(item.storage is not None or item.sha256 is None for item in items):
                 folder.finish(result)
-            elif activity.in_activity() and activity.info().attempt < HAND_OVER_TRIES:
+            elif _time_left():
                 # What was collected is here, and the next try hands over the very same.
                 raise NotHandedOver(f"{order.target.name}: not all that was collected is in the vault yet.")
             return result
@@ -206,6 +207,15 @@ def _until_done(pending: "set[Future[Any]]", said: object, deadline: float | Non
         patience = BEAT_SECONDS if deadline is None else max(0.0, min(BEAT_SECONDS, deadline - time.monotonic()))
         left = wait(left, patience, FIRST_COMPLETED).not_done
     return left
+
+
+def _time_left() -> bool:
+    """Whether there can be another try: the last one says what is missing instead."""
+    if not activity.in_activity():
+        return False
+    info = activity.info()
+    life = info.schedule_to_close_timeout
+    return life is not None and datetime.now(UTC) + LAST_TRY < info.scheduled_time + life
 
 
 def _beat(said: object = "") -> None:

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ class _Looking:
         self._end = time.monotonic() + seconds
         self._digest = hashlib.sha256()
         self._complete = False
+        self._over = threading.Event()
         self._trouble: BaseException | None = None
 
     def look(self, chunks: Iterable[bytes]) -> Examined:
@@ -84,6 +86,9 @@ class _Looking:
                 code = process.wait(max(0.1, self._end - time.monotonic()))
             except subprocess.TimeoutExpired as error:
                 raise self._too_long() from error
+            except BaseException:
+                self._over.set()
+                raise
             finally:
                 process.kill()
                 feeder.join()
@@ -94,17 +99,26 @@ class _Looking:
     def _feed(self, process: "subprocess.Popen[bytes]", chunks: Iterable[bytes]) -> None:
         if process.stdin is None:
             return
+        pieces = iter(chunks)
         try:
-            with process.stdin as way:
+            # It may have seen enough, or died: its answer says which.
+            with suppress(BrokenPipeError), process.stdin as way:
                 way.write(self._request.model_dump_json().encode() + b"\n")
-                for chunk in chunks:
+                for chunk in pieces:
                     self._digest.update(chunk)
                     way.write(chunk)
-            self._complete = True
-        except BrokenPipeError:
-            pass  # it has seen enough, or died: its answer says which
+            # Whatever it made of them, all bytes are to be those that were collected, as far as there is time.
+            self._complete = self._hash_rest(pieces)
         except Exception as error:  # noqa: BLE001 - what the vault raises belongs to the caller's thread
             self._trouble = error
+
+    def _hash_rest(self, pieces: Iterator[bytes]) -> bool:
+        """Whether the end was reached."""
+        for chunk in pieces:
+            if self._over.is_set() or time.monotonic() > self._end:
+                return False
+            self._digest.update(chunk)
+        return True
 
     def _collect(self, process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
         """What it wrote on both streams, each within its bound, until it closed them."""

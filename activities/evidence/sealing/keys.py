@@ -4,6 +4,7 @@ Owns reading them. The fingerprint is SHA-256 over the key's SubjectPublicKeyInf
 `openssl pkey -pubin -outform DER | sha256sum` says. Never sees a private key.
 """
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -14,6 +15,7 @@ from securesystemslib.signer import SSlibKey
 
 from activities.evidence.errors import SealBroken
 
+_PEM = re.compile(rb"-----BEGIN [^\n]*\n.*?-----END [^\n]*-----", re.DOTALL)
 Public = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 
 
@@ -37,6 +39,16 @@ def seal_key(public: Public) -> SealKey:
     keyid = sha256(der).hexdigest()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return SealKey(keyid, pem, SSlibKey.from_crypto(public, keyid=keyid))
+
+
+def read_keys(pem: bytes, what: str) -> list[SealKey]:
+    """All keys of a file that is called `what`, one after the other; what stands between them is no key.
+
+    Raises:
+        SealBroken: there is none, or one of them is none.
+    """
+    blocks = [block + b"\n" for block in _PEM.findall(pem.replace(b"\r\n", b"\n"))]
+    return [read_key(block, what) for block in blocks or [pem]]
 
 
 def read_key(pem: bytes, what: str) -> SealKey:

@@ -14,10 +14,11 @@ from hashlib import sha256
 
 from temporalio import activity
 
-from activities.contracts.evidence import CustodyEvent, Manifest, SealCase, SealRef, TimestampSeal
+from activities.contracts.evidence import CustodyEvent, Manifest, Retention, SealCase, SealRef, TimestampSeal
 from activities.evidence import custody
 from activities.evidence.errors import SealBroken, VaultMissing, VaultRefused
-from activities.evidence.register import CONTROL, CaseChains, EvidenceRegistry, head_of, retention_of
+from activities.evidence.mirroring import CaseChains, head_of
+from activities.evidence.register import CONTROL, EvidenceRegistry, retention_of
 from activities.evidence.sealing.envelope import open_envelope, sign_statement
 from activities.evidence.sealing.names import (
     envelope_name,
@@ -28,10 +29,13 @@ from activities.evidence.sealing.names import (
     timestamp_name,
 )
 from activities.evidence.sealing.signers import SealSigner
+from activities.evidence.sealing.standing import check_standing
 from activities.evidence.sealing.statement import build_statement, documents_of
 from activities.evidence.sealing.timestamps import TimestampAuthority, check_timestamp
+from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.interface import Vault
 from activities.evidence.vault.layout import GENESIS
+from activities.evidence.vault.locks import longest
 from playbooks.canonical import canonical
 from playbooks.forensics import RetentionSpec
 
@@ -46,10 +50,11 @@ class Sealing:
         vault: Vault,
         signer: Callable[[], SealSigner],
         authority: TimestampAuthority | None = None,
+        trust: Callable[[], Trust] = Trust,
     ) -> None:
         self._registry, self._chains, self._vault = registry, chains, vault
         # Asked for when there is something to sign: nobody is contained later because a signing service is away.
-        self._signer, self._authority = signer, authority
+        self._signer, self._authority, self._trust = signer, authority, trust
 
     @activity.defn(name="seal_case")
     def seal_case(self, request: SealCase) -> SealRef:
@@ -58,12 +63,13 @@ class Sealing:
         Raises:
             SignerAway, VaultUnavailable: retryable; nothing is lost by trying again.
             SignerUnusable: the key can't be used as configured.
+            SealBroken: what was sealed before was altered, or another key sealed; nothing is signed on top of it.
         """
         case_id = request.incident_id
         with self._vault.locked(case_id):
             events = self._chains.custody(case_id)
             told = _seals_in(events)
-            if told:
+            if self._lacks_envelope(case_id, events):
                 self._complete(case_id, len(told), events[: told[-1] + 1])
             if not told or self._is_more(case_id, len(told), events, told[-1]):
                 self._tell(request, len(told) + 1)
@@ -91,7 +97,18 @@ class Sealing:
             self._vault.put_document(case_id, "seals", name, answer)
             self._chains.append_custody(case_id, self._stamped(case_id, number, content, answer))
             self._registry.mirror_locked(case_id)
-            return self._ref(case_id, number)
+            ref = self._ref(case_id, number)
+        return ref.model_copy(update={"problem": self._retain_record(case_id, ref)})
+
+    def _lacks_envelope(self, case_id: str, events: Sequence[CustodyEvent]) -> bool:
+        """Whether the last seal is told of and not there, as a crash leaves it; whatever is there has to stand."""
+        told, trust = _seals_in(events), self._trust()
+        lacks = bool(told) and len(told) not in sort_out(self._vault.case(case_id).documents("seals")).envelopes
+        if told:
+            trust = trust.knowing(self._signer().key)
+        covered = events[: told[-1]] if lacks else events
+        check_standing(self._vault, case_id, self._chains.manifests(case_id), covered, trust)
+        return lacks
 
     def _tell(self, request: SealCase, number: int) -> None:
         """The custody event; it binds the manifests to the custody chain."""
@@ -109,10 +126,7 @@ class Sealing:
         self._chains.append_custody(request.incident_id, build)
 
     def _complete(self, case_id: str, number: int, events: Sequence[CustodyEvent]) -> None:
-        """The envelope of the seal that the last of these events tells of, unless it is there."""
-        reader = self._vault.case(case_id)
-        if number in sort_out(reader.documents("seals")).envelopes:
-            return
+        """The envelope of the seal that the last of these events tells of."""
         self._registry.mirror_locked(case_id)
         manifests = self._chains.manifests(case_id)
         before = sha256(self._envelope(case_id, number - 1)).hexdigest() if number > 1 else None
@@ -142,11 +156,19 @@ class Sealing:
         for manifest in self._chains.manifests(case_id)[: ref.manifests]:
             if manifest.item.storage is None:
                 continue
-            retention = retention_of(manifest.retention or RetentionSpec(), manifest.item, sealed=True)
             try:
-                self._vault.retain(case_id, manifest.item.evidence_id, retention)
+                self._vault.retain(case_id, manifest.item.evidence_id, _sealed_retention(manifest))
             except VaultRefused as error:
                 return f"{manifest.item.evidence_id} is not kept as sealed evidence is: {error.summary}"
+        return self._retain_record(case_id, ref)
+
+    def _retain_record(self, case_id: str, ref: SealRef) -> str:
+        """Keep chains, seals and head for as long as any item that they vouch for."""
+        sealed = self._chains.manifests(case_id)[: ref.manifests]
+        try:
+            self._vault.retain_case(case_id, longest(map(_sealed_retention, sealed)))
+        except VaultRefused as error:
+            return f"The chains and seals of {case_id} are not kept as sealed evidence is: {error.summary}"
         return ""
 
     def _stamped(self, case_id: str, number: int, content: bytes, answer: bytes) -> custody.Build:
@@ -194,6 +216,10 @@ class Sealing:
         reader = self._vault.case(case_id)
         names = reader.documents("documents")
         return {name: sha256(reader.document("documents", name)).hexdigest() for name in names}
+
+
+def _sealed_retention(manifest: Manifest) -> Retention:
+    return retention_of(manifest.retention or RetentionSpec(), manifest.item, sealed=True)
 
 
 def _seals_in(events: Sequence[CustodyEvent]) -> list[int]:

@@ -8,6 +8,7 @@ Owns making the file at first use and asking KMS. The worker alone holds a signe
 
 from dataclasses import dataclass
 from hashlib import sha256
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,21 @@ from securesystemslib.signer import CryptoSigner, Key, SecretsHandler, Signature
 from activities.evidence.errors import SignerAway, SignerUnusable
 from activities.evidence.sealing.keys import SealKey, seal_key
 from activities.orders.keys import load_or_create_key
+
+# What passes by itself, whatever status it comes with (KMS API reference, common errors; AWS SDKs, retry behavior).
+_PASSING = frozenset(
+    {
+        "DependencyTimeoutException",
+        "KMSInternalException",
+        "KeyUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +146,9 @@ class KmsSigner(Signer):
             return getattr(self._client, operation)(**given)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _PASSING:
+                raise SignerAway(f"KMS is not able to {operation} now: {code}.", hint="It is tried again.") from error
             raise SignerUnusable(
                 f"KMS refused {operation} with {self._key}: {code}.",
                 hint=f"The worker needs {', '.join(self.PERMISSIONS)} on it.",

@@ -7,13 +7,13 @@ to prove proves nothing by itself: whoever can write both can sign anew. So its 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography import x509
 
 from activities.evidence.errors import SealBroken
-from activities.evidence.sealing.keys import SealKey, read_key
+from activities.evidence.sealing.keys import SealKey, read_keys
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Trust:
         """Whether any key is known by another way; if so no other one counts."""
         return bool(self.keys or self.fingerprints)
 
+    def knowing(self, key: SealKey) -> "Trust":
+        """The same with one more key."""
+        return replace(self, keys={**self.keys, key.keyid: key})
+
     @classmethod
     def of(
         cls, key_files: Iterable[Path] = (), fingerprints: Iterable[str] = (), root_files: Iterable[Path] = ()
@@ -38,7 +42,7 @@ class Trust:
         Raises:
             SealBroken: a file does not hold what it should.
         """
-        keys = [read_key(_content(path), str(path)) for path in key_files]
+        keys = [key for path in key_files for key in read_keys(_content(path), str(path))]
         roots = [root for path in root_files for root in read_roots(_content(path), str(path))]
         return cls({key.keyid: key for key in keys}, frozenset(map(_plain, fingerprints)), tuple(roots))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from activities.evidence.errors import VaultMissing, VaultRefused, VaultUnavailable
+from activities.evidence.errors import VaultDenied, VaultMissing, VaultRefused, VaultUnavailable
 from activities.evidence.vault.locks import Lock
 
 # On the bucket; deploy/aws/vault-policy.json gives exactly these. Nothing here deletes or passes a lock by.
@@ -36,8 +36,20 @@ OBJECT_PERMISSIONS = frozenset(
 )
 CHUNK_BYTES = 1 << 20
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "404"})
-_RACE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
-_PASSING = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "503", "500"})
+_RACE = frozenset({"PreconditionFailed", "412"})
+_PASSING = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "OperationAborted",
+        "SlowDown",
+        "InternalError",
+        "ServiceUnavailable",
+        "RequestTimeout",
+        "Throttling",
+        "503",
+        "500",
+    }
+)
 _SERVER_ERROR = 500
 
 
@@ -74,7 +86,7 @@ class Bucket:
             VaultMissing: there is no such key, version or upload.
             LostRace: a condition does not hold.
             VaultUnavailable: no answer, or one that may be another next time.
-            VaultRefused: not allowed, or not possible.
+            VaultDenied: not allowed, or not possible.
         """
         if key is not None:
             arguments["Key"] = self._prefix + key
@@ -150,4 +162,4 @@ class Bucket:
             return LostRace(where)
         if code in _PASSING or status >= _SERVER_ERROR:
             return VaultUnavailable(f"{where} can't be used now: {code}: {message}", hint="It is tried again.")
-        return VaultRefused(f"S3 refused {operation} of {where}: {code}: {message}", hint="See deploy/aws/README.md.")
+        return VaultDenied(f"S3 refused {operation} of {where}: {code}: {message}", hint="See deploy/aws/README.md.")

@@ -9,7 +9,8 @@ vault and no network.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,18 +45,21 @@ class DirectoryCase:
         """Every artefact that there is, by id.
 
         Raises:
-            VaultMismatch: something lies among them that is none.
+            VaultMismatch: something lies among them that is none, or two are of one id.
         """
-        return sorted(
-            (self._kept(name) for name in _names(self.folder / "artefacts")), key=lambda kept: kept.evidence_id
-        )
+        return by_id(self._kept(name) for name in _names(self.folder / "artefacts"))
 
     def find(self, evidence_id: str) -> Kept:
         """One artefact; raises VaultMissing."""
         return self._kept(self.path(evidence_id).name)
 
     def path(self, evidence_id: str) -> Path:
-        """The file of an artefact, which may be encrypted; raises VaultMissing."""
+        """The file of an artefact, which may be encrypted.
+
+        Raises:
+            VaultMissing: there is none.
+            VaultMismatch: there is more than one.
+        """
         prefix = artefact_prefix(evidence_id)
         found = [name for name in _names(self.folder / "artefacts") if name.startswith(prefix)]
         if not found:
@@ -63,7 +67,7 @@ class DirectoryCase:
                 f"There is no artefact {evidence_id} in case {self.folder.name}.",
                 hint="The list of the case's evidence says what became of it.",
             )
-        return self.folder / "artefacts" / found[0]
+        return self.folder / "artefacts" / only_one(evidence_id, found)
 
     def read(self, evidence_id: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Bytes as collected; the file stays open until the end is reached or nobody asks any more.
@@ -108,6 +112,25 @@ class DirectoryCase:
             if encrypted:
                 size = sealed_file(file, self._keys).size
         return Kept(evidence_id=evidence_id, name=name, size=size)
+
+
+def by_id(found: Iterable[Kept]) -> list[Kept]:
+    """Artefacts in the order of their ids; raises VaultMismatch where two are of one id."""
+    kept = sorted(found, key=lambda one: (one.evidence_id, one.name))
+    for first, second in pairwise(kept):
+        if first.evidence_id == second.evidence_id:
+            only_one(first.evidence_id, [first.name, second.name])
+    return kept
+
+
+def only_one(evidence_id: str, names: Sequence[str]) -> str:
+    """The one name; of several nobody can say which is genuine. Raises VaultMismatch."""
+    if len(names) > 1:
+        raise VaultMismatch(
+            f"{evidence_id}: expected one file, found {len(names)}: {', '.join(names)}.",
+            hint="An artefact has one name: somebody else put the other one there.",
+        )
+    return names[0]
 
 
 def sealed_file(file: BinaryIO, keys: Keys | None) -> SealedBytes:

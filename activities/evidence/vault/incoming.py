@@ -1,26 +1,24 @@
 """Uploads on their way into the vault: which there are, where each goes on, and how one becomes an artefact.
 
-Owns the folder of spools, its bounds (size, room on the disk, age) and the last step, the vault's `put_file`, which
-is done once however many ask for it. What is in the vault already is not taken again. Knows nothing of HTTP.
+Owns the folder of spools, their age, and the last step, the vault's `put_file`, which is done once however many ask
+for it: until it is, nothing of the upload can be written. What is in the vault already is not taken again. Knows
+nothing of HTTP.
 
     incoming = Incoming(folder, vault)
-    part = incoming.begin(place, offset, running_digest)     # or Storage: it is there
+    part = incoming.begin(place, offset, running_digest)     # or a future of Storage: it is there
     incoming.write(place, part, chunks); incoming.finish(place, part, running_digest)
-    incoming.keep(place, digest).result()                    # -> Storage
+    incoming.keep(place, part, digest).result()              # -> Storage
 """
 
 import contextlib
-import hashlib
-import shutil
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from pydantic import Field
-
-from activities.contracts.evidence import EvidenceId, FileName, Storage
+from activities.contracts.evidence import Storage
 from activities.evidence.errors import (
     UploadElsewhere,
     UploadTooLarge,
@@ -29,31 +27,18 @@ from activities.evidence.errors import (
     VaultMissing,
     VaultUnavailable,
 )
-from activities.evidence.vault.interface import AT_WILL, Kept, Vault
+from activities.evidence.vault.arriving import Place, same_as_kept
+from activities.evidence.vault.interface import Kept, Vault
+from activities.evidence.vault.layout import artefact_name
+from activities.evidence.vault.pending import Pending
+from activities.evidence.vault.room import RESERVE_BYTES, Room, Upload
 from activities.evidence.vault.spool import Part, Spool
 from activities.evidence.vault.writing import disk_trouble, make_folder
-from playbooks.canonical import canonical
-from segmentation.workloads import Frozen, Name
 
 MAX_BYTES = 64 << 30
-# Left for everything else on the disk of the API: ledger, logs.
-RESERVE_BYTES = 64 << 20
 KEEP_SECONDS = 7 * 86_400.0
-
-
-class Place(Frozen):
-    """Whose upload, of what. Another size is another upload: the file was written on meanwhile."""
-
-    host_id: Name
-    case_id: Name
-    evidence_id: EvidenceId
-    name: FileName
-    size: int | None = Field(default=None, ge=0, description="None: as much as comes in the one request.")
-
-    @property
-    def key(self) -> str:
-        """A file name for it."""
-        return hashlib.sha256(canonical(self)).hexdigest()
+# Whoever asks waits so long for a large file to be read again; then again, when asked again.
+READ_SECONDS = 8.0
 
 
 class Incoming:
@@ -62,52 +47,52 @@ class Incoming:
     def __init__(
         self, folder: Path, vault: Vault, *, max_bytes: int = MAX_BYTES, reserve_bytes: int = RESERVE_BYTES
     ) -> None:
-        self._folder, self._vault, self._max_bytes, self._reserve_bytes = folder, vault, max_bytes, reserve_bytes
+        self._folder, self._vault, self._max_bytes = folder, vault, max_bytes
+        self.room = Room(folder, max_bytes, reserve_bytes)
         self._lock = threading.Lock()
-        self._spools: dict[str, Spool] = {}
-        self._sizes: dict[str, int] = {}
-        self._keeping: dict[str, Future[Storage]] = {}
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="vault")
+        self._uploads: dict[str, Upload] = {}
+        self._pending = Pending()
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="spool")
         make_folder(folder)
         self.sweep()
 
     def offset(self, place: Place) -> int:
         """Where an upload goes on: 0 if nothing is known of it, its size if the vault has it."""
-        if (self._folder / place.key).exists():
-            with disk_trouble(self._folder):
-                return self._spool(place).offset
+        with contextlib.suppress(FileNotFoundError), disk_trouble(self._folder, FileNotFoundError):
+            return self._read(self._upload(place, create=False)).offset
         kept = self._kept(place)
         return kept.size if kept is not None and kept.size == place.size else 0
 
-    def begin(self, place: Place, offset: int, sha256: str) -> Part | Storage:
+    def begin(self, place: Place, offset: int, sha256: str) -> "Part | Future[Storage]":
         """A part to be written from `offset`; or where the artefact is kept, if `sha256` says that it is the same.
 
         Raises:
             UploadElsewhere: it goes on somewhere else.
             UploadTooLarge: more than one artefact may have.
             VaultConflict: the id is taken by something else.
-            VaultUnavailable: no room, or the vault is away.
+            VaultUnavailable: no room, or the vault is away, or it is being kept with another digest.
+            VaultRefused: a name that is no name.
         """
         limit = self._max_bytes if place.size is None else place.size
         if limit > self._max_bytes:
             raise UploadTooLarge(f"{limit} bytes, expected {self._max_bytes} at most.", hint="Split the capture.")
-        under_way = offset > 0 and (self._folder / place.key).exists()
-        kept = None if under_way else self._kept(place)
-        if kept is not None:
-            return self._same(place, kept, offset, sha256)
-        with disk_trouble(self._folder):
-            if offset == 0:
-                self._check_room(place)
-            return self._spool(place).begin(offset, limit)
+        artefact_name(place.evidence_id, place.name)
+        with self._lock:
+            future = self._pending.find(place.key, sha256)
+        return future or self._known(place, offset, sha256) or self._part(place, offset, limit)
 
     def write(self, place: Place, part: Part, chunks: Sequence[bytes]) -> None:
         """Append to a part; more than was announced ends the upload."""
         try:
             with disk_trouble(self._folder):
+                self.room.check_batch(sum(map(len, chunks)))
                 part.write(chunks)
         except UploadTooLarge:
             self.drop(place)
             raise
+        with self._lock:
+            if chunks and (upload := self._uploads.get(place.key)):
+                upload.has(part.end, place.size)
 
     def finish(self, place: Place, part: Part, sha256: str) -> None:
         """The part counts; raises VaultMismatch where `sha256` is not of everything up to its end."""
@@ -122,58 +107,88 @@ class Incoming:
         """Whether nothing is missing after this part."""
         return place.size is None or part.end == place.size
 
-    def keep(self, place: Place, sha256: str) -> "Future[Storage]":
-        """Hand the whole to the vault; whoever asks meanwhile waits for the same."""
+    def keep(self, place: Place, part: Part, sha256: str) -> "Future[Storage]":
+        """Hand the whole to the vault; whoever asks meanwhile waits for the same, and nobody writes."""
         with self._lock:
-            future = self._keeping.get(place.key)
+            future = self._pending.find(place.key, sha256)
             if future is None:
-                future = self._keeping[place.key] = self._threads.submit(self._put, place, sha256)
+                part.freeze()
+                future = self._pending.start(place.key, sha256, partial(self._put, place, sha256))
             return future
 
     def drop(self, place: Place) -> None:
-        """Forget an upload and its bytes."""
+        """Forget an upload and its bytes, unless the vault is at it."""
         with self._lock:
-            spool = self._spools.pop(place.key, None)
-            self._sizes.pop(place.key, None)
-        if spool is not None:
-            spool.close()
-        (self._folder / place.key).unlink(missing_ok=True)
+            if place.key not in self._pending:
+                self._drop(place.key)
 
     def sweep(self) -> None:
-        """Drop the uploads that nobody went on with."""
-        for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > KEEP_SECONDS:
-                    with self._lock:
-                        spool = self._spools.pop(path.name, None)
-                        self._sizes.pop(path.name, None)
-                    if spool is not None:
-                        spool.close()
-                    path.unlink()
+        """Close the files that nobody goes on with, and drop those that nobody went on with."""
+        with self._lock:
+            for key in [key for key, upload in self._uploads.items() if upload.is_idle and key not in self._pending]:
+                self._uploads.pop(key).spool.close()
+            for path in self._folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > KEEP_SECONDS and path.name not in self._pending:
+                        self._drop(path.name)
 
     def close(self) -> None:
         """Let go of everything; what came stays on the disk."""
-        self._threads.shutdown()
+        self._pending.close()
+        self._readers.shutdown()
         with self._lock:
-            for spool in self._spools.values():
-                spool.close()
-            self._spools.clear()
+            for upload in self._uploads.values():
+                upload.spool.close()
+            self._uploads.clear()
 
     def _put(self, place: Place, sha256: str) -> Storage:
-        path = self._folder / place.key
+        """What can't be tried again is forgotten; all else is kept until it can."""
+        final = False
         try:
+            path = self._folder / place.key
             storage = self._vault.put_file(place.case_id, place.evidence_id, place.name, path, sha256=sha256)
-        except VaultUnavailable:
-            raise
-        except BaseException:
-            self.drop(place)
+            final = True
+        except (VaultMismatch, VaultConflict):
+            final = True
             raise
         else:
-            self.drop(place)
             return storage
         finally:
+            self._settle(place.key, final=final)
+
+    def _settle(self, key: str, *, final: bool) -> None:
+        with self._lock:
+            self._pending.forget(key)
+            spool = self._uploads[key].spool
+            # What the vault gave a further name to is not written again, whatever became of it.
+            if final or spool.is_shared:
+                self._drop(key)
+            else:
+                spool.thaw()
+
+    def _drop(self, key: str) -> None:
+        # The name first: whoever opens it anew has a file of his own.
+        (self._folder / key).unlink(missing_ok=True)
+        if upload := self._uploads.pop(key, None):
+            upload.spool.close()
+
+    def _known(self, place: Place, offset: int, sha256: str) -> "Future[Storage] | None":
+        """The proof that it is in the vault already, which may take longer than anybody waits."""
+        if offset > 0 and (self._folder / place.key).exists():
+            return None
+        kept = self._kept(place)
+        if kept is None:
+            return None
+        call = partial(self._prove, place, kept, offset, sha256)
+        with self._lock:
+            return self._pending.find(place.key, sha256) or self._pending.start(place.key, sha256, call)
+
+    def _prove(self, place: Place, kept: Kept, offset: int, sha256: str) -> Storage:
+        try:
+            return same_as_kept(self._vault, place, kept, offset, sha256)
+        finally:
             with self._lock:
-                self._keeping.pop(place.key, None)
+                self._pending.forget(place.key)
 
     def _kept(self, place: Place) -> Kept | None:
         try:
@@ -181,44 +196,40 @@ class Incoming:
         except VaultMissing:
             return None
 
-    def _same(self, place: Place, kept: Kept, offset: int, sha256: str) -> Storage:
-        """What is kept, if this is all of it; else where to prove that it is."""
-        if kept.name == place.name and place.size in (None, kept.size):
-            storage = self._vault.retain(place.case_id, place.evidence_id, AT_WILL)
-            if self._digest(place, storage) == sha256:
-                return storage
-            if place.size is not None and offset != kept.size:
-                raise UploadElsewhere("It may be in the vault.", offset=kept.size, hint="Send the digest of it all.")
-        raise VaultConflict(
-            f"{place.evidence_id} is kept as {kept.name} with {kept.size} bytes, and something else came again.",
-            hint="Nothing is ever overwritten: give the new bytes an id of their own.",
-        )
-
-    def _digest(self, place: Place, storage: Storage) -> str:
-        if not storage.encryption:
-            return storage.checksum
-        found = hashlib.sha256()
-        for chunk in self._vault.case(place.case_id).read(place.evidence_id):
-            found.update(chunk)
-        return found.hexdigest()
-
-    def _spool(self, place: Place) -> Spool:
+    def _part(self, place: Place, offset: int, limit: int) -> Part:
+        try:
+            with disk_trouble(self._folder, FileNotFoundError):
+                upload = self._begun(place) if offset == 0 else self._upload(place, create=False)
+                part = (self._read(upload) if offset else upload.spool).begin(offset, limit)
+        except FileNotFoundError as error:
+            raise UploadElsewhere("Nothing of it is here.", offset=0, hint="Begin anew.") from error
         with self._lock:
-            spool = self._spools.get(place.key)
-            if spool is None:
-                spool = self._spools[place.key] = Spool.open(self._folder / place.key)
-                self._sizes[place.key] = place.size or 0
-            return spool
+            upload.has(offset, place.size)
+        return part
 
-    def _check_room(self, place: Place) -> None:
-        """Room for this one and for what the others still lack."""
+    def _begun(self, place: Place) -> Upload:
         self.sweep()
-        free, wanted = shutil.disk_usage(self._folder).free, place.size or 0
         with self._lock:
-            others = [(self._sizes[key], spool.offset) for key, spool in self._spools.items() if key != place.key]
-        promised = sum(max(size - offset, 0) for size, offset in others)
-        if wanted > free - promised - self._reserve_bytes:
-            raise VaultUnavailable(
-                f"The vault's disk has {free} bytes free, {promised} of them promised, and {wanted} should come.",
-                hint="Make room; the upload is tried again.",
-            )
+            self.room.check(place.host, place.key, place.size or 0, self._uploads)
+        return self._upload(place, create=True)
+
+    def _upload(self, place: Place, *, create: bool) -> Upload:
+        with self._lock:
+            upload = self._uploads.get(place.key)
+            if upload is None:
+                spool = Spool.open(self._folder / place.key, create=create)
+                upload = self._uploads[place.key] = Upload(spool, place.host)
+            return upload
+
+    def _read(self, upload: Upload) -> Spool:
+        """Its file, whose digest is known: after a restart it is read again, beside the requests."""
+        if not upload.spool.is_read:
+            with self._lock:
+                if upload.reading is None or upload.reading.done():
+                    upload.reading = self._readers.submit(upload.spool.read)
+                reading = upload.reading
+            try:
+                reading.result(READ_SECONDS)
+            except TimeoutError as error:
+                raise VaultUnavailable("What is here of this upload is read again.", hint="Ask again.") from error
+        return upload.spool

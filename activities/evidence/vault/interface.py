@@ -83,8 +83,20 @@ class Vault(Protocol):
     def find(self, case_id: str, evidence_id: str) -> Kept:
         """One artefact; raises VaultMissing."""
 
+    def digest(self, case_id: str, evidence_id: str) -> str:
+        """Of an artefact's bytes as collected, as noted when they were taken; raises VaultMissing.
+
+        Where it is encrypted, the key vouches for the note. The bytes themselves are not read.
+        """
+
     def retain(self, case_id: str, evidence_id: str, retention: Retention) -> Storage:
         """Keep it so at least; a retention is never shortened. Raises VaultRefused where the vault can't."""
 
     def hold(self, case_id: str, evidence_id: str, *, on: bool) -> Storage:
         """Legal hold on or off."""
+
+    def retain_case(self, case_id: str, retention: Retention) -> None:
+        """Keep its documents and its head so at least: without them its artefacts prove nothing. As `retain`."""
+
+    def hold_case(self, case_id: str, *, on: bool) -> None:
+        """Legal hold on its documents and its head, on or off."""

@@ -6,6 +6,7 @@ Owns names and folders: the vault writes by them, the offline verifier reads by 
     # -> root/case/inc-1/artefacts/web.ring-01@ring-01.pcapng
 """
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,7 +24,7 @@ GENESIS = "0" * 64
 SEPARATOR = "@"
 # Ends the name of an artefact that is kept encrypted; no name can end so by itself.
 ENCRYPTED = SEPARATOR + "enc"
-_HOST_NAME_LENGTH, _HOST_ID_LENGTH = 40, 8
+_HOST_NAME_LENGTH, _HOST_MARK_LENGTH = 40, 12
 MAX_FILE_NAME_BYTES = 255  # NAME_MAX, limits.h
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _EVIDENCE_ID: TypeAdapter[str] = TypeAdapter(EvidenceId)
@@ -59,8 +60,12 @@ def case_key(case_id: str) -> str:
 
 
 def host_prefix(host: str, host_id: str) -> str:
-    """How the evidence ids of a host begin, and no other's: readable, and what its uploads are held to."""
-    return f"{host[:_HOST_NAME_LENGTH]}-{host_id[:_HOST_ID_LENGTH]}."
+    """How the evidence ids of a host begin, and no other's: readable, and what its uploads are held to.
+
+    Its only dot ends it: a host of a shorter name can't spell another's with a label of its own.
+    """
+    mark = sha256(host_id.encode()).hexdigest()[:_HOST_MARK_LENGTH]
+    return f"{host[:_HOST_NAME_LENGTH].replace('.', '-')}-{mark}."
 
 
 def artefact_prefix(evidence_id: str) -> str:

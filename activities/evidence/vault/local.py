@@ -31,7 +31,7 @@ from activities.evidence.vault.layout import (
     case_folder,
     document_file_name,
 )
-from activities.evidence.vault.records import later
+from activities.evidence.vault.records import StorageRecords, later
 from activities.evidence.vault.sealed_bytes import seal
 from activities.evidence.vault.shelf import Shelf, file_lock
 from activities.evidence.vault.writing import (
@@ -158,6 +158,11 @@ class LocalVault:
         """One artefact; raises VaultMissing."""
         return self.case(case_id).find(evidence_id)
 
+    def digest(self, case_id: str, evidence_id: str) -> str:
+        """Of an artefact's bytes as collected, as noted when they were taken; raises VaultMissing."""
+        with disk_trouble(self.root):
+            return self._shelf(case_id).digest(evidence_id)
+
     def retain(self, case_id: str, evidence_id: str, retention: Retention) -> Storage:
         """Record until when it is to be kept, where that is later than what stands. A directory enforces nothing."""
         with self._changing(case_id, evidence_id) as shelf:
@@ -167,6 +172,22 @@ class LocalVault:
         """Record a legal hold, or its end."""
         with self._changing(case_id, evidence_id) as shelf:
             return shelf.change(evidence_id, {"legal_hold": on})
+
+    def retain_case(self, case_id: str, retention: Retention) -> None:
+        """Record until when its documents and head are to be kept, where that is later than what stands."""
+        with self._changing_case(case_id) as records:
+            records.change_case(later(records.case(), retention))
+
+    def hold_case(self, case_id: str, *, on: bool) -> None:
+        """Record a legal hold on its documents and head, or its end."""
+        with self._changing_case(case_id) as records:
+            records.change_case({"legal_hold": on})
+
+    @contextmanager
+    def _changing_case(self, case_id: str) -> Iterator[StorageRecords]:
+        shelf = self._shelf(case_id)
+        with disk_trouble(self.root), shelf.locked():
+            yield shelf.records
 
     @contextmanager
     def _changing(self, case_id: str, evidence_id: str) -> Iterator[Shelf]:

@@ -6,7 +6,7 @@ Owns the translation, and which of two locks is the stricter one. Pure: no call.
     Lock.found(head).at_least(Lock.asked(retention))
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -58,3 +58,13 @@ class Lock(Frozen):
         if self.until is not None and until - self.until < timedelta(seconds=1):
             until = self.until
         return self.model_copy(update={"mode": mode, "until": until})
+
+
+def longest(retentions: Iterable[Retention]) -> Retention:
+    """The strictest mode until the latest end of them all; of none, nothing is asked."""
+    mode: LockMode = "write-once"
+    ends: list[datetime] = []
+    for retention in retentions:
+        mode = max(mode, retention.mode, key=_STRICTNESS.index)
+        ends += [retention.until] if retention.until else []
+    return Retention(mode=mode, until=max(ends, default=None))

@@ -57,6 +57,7 @@ class MultipartUpload:
         Raises:
             LostRace: the key exists by now.
             VaultMismatch: the file is not what was announced.
+            VaultMissing: S3 has no such upload any more; the next run begins anew.
             VaultUnavailable: S3 is away; what it has stays there, and the next run goes on.
         """
         note = self._notes / hashlib.sha256(f"{self._key}\n{checksum}".encode()).hexdigest()
@@ -65,8 +66,11 @@ class MultipartUpload:
             upload_id, there = self._create(note, headers), dict[int, dict[str, Any]]()
         else:
             upload_id, there = known
-        parts = self._send(path, upload_id, checksum, there)
-        uploaded = self._complete(upload_id, parts)
+        try:
+            uploaded = self._complete(upload_id, self._send(path, upload_id, checksum, there))
+        except VaultMissing:
+            note.unlink(missing_ok=True)
+            raise
         note.unlink(missing_ok=True)
         return uploaded
 

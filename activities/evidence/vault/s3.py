@@ -25,7 +25,8 @@ from activities.evidence.vault.layout import HEAD_FILE, Folder, Head, artefact_n
 from activities.evidence.vault.local import check_announced
 from activities.evidence.vault.locks import Lock
 from activities.evidence.vault.s3_artefacts import S3Artefacts
-from activities.evidence.vault.s3_case import S3Case
+from activities.evidence.vault.s3_case import S3Case, is_encrypted
+from activities.evidence.vault.s3_locking import make_stricter, set_hold
 from activities.evidence.vault.scratch import Scratch
 from activities.evidence.vault.sealed_bytes import seal
 from activities.evidence.vault.shelf import file_lock
@@ -87,6 +88,7 @@ class S3Vault:
 
         Raises:
             VaultConflict: other bytes are kept under that name.
+            VaultUnavailable: the bucket is away, or did not keep it.
         """
         key = f"{case_key(case_id)}/{folder}/{document_file_name(name)}"
         version = self._bucket.first(key).get(key)
@@ -95,6 +97,10 @@ class S3Vault:
                 self._bucket.put(key, content, self._lock())
             except LostRace:
                 version = self._bucket.first(key).get(key)
+                if version is None:
+                    raise VaultUnavailable(
+                        f"{self._bucket.uri(key)} was neither written nor found.", hint="It is tried again."
+                    ) from None
         if version is not None and b"".join(self._bucket.read(version)) != content:
             raise VaultConflict(f"{folder}/{name} is kept with other bytes.", hint="Nothing is ever overwritten.")
         return self._bucket.uri(key)
@@ -136,6 +142,12 @@ class S3Vault:
         """One artefact; raises VaultMissing."""
         return self.case(case_id).find(evidence_id)
 
+    def digest(self, case_id: str, evidence_id: str) -> str:
+        """Of an artefact's bytes as collected, as noted when they were taken; raises VaultMissing."""
+        case = self.case(case_id)
+        version = case.version(evidence_id)
+        return case.sealed(version).proven_digest() if is_encrypted(version) else self._artefacts.digest(version)
+
     def retain(self, case_id: str, evidence_id: str, retention: Retention) -> Storage:
         """Lock it so at least; a lock is never loosened. Raises VaultRefused where S3 does not lock."""
         version = self.case(case_id).version(evidence_id)
@@ -145,6 +157,16 @@ class S3Vault:
         """Legal hold on or off."""
         version = self.case(case_id).version(evidence_id)
         return self._artefacts.held(version, on=on)
+
+    def retain_case(self, case_id: str, retention: Retention) -> None:
+        """Lock what its documents and its head are read from so at least. Raises VaultRefused as `retain`."""
+        for version in self.case(case_id).record():
+            make_stricter(self._bucket, version, Lock.asked(retention))
+
+    def hold_case(self, case_id: str, *, on: bool) -> None:
+        """Legal hold on them, on or off."""
+        for version in self.case(case_id).record():
+            set_hold(self._bucket, version, on=on)
 
     def _lock(self) -> Lock:
         """What everything is written with; S3 keeps whole seconds."""

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from activities.contracts.evidence import Storage
-from activities.evidence.errors import VaultConflict, VaultMismatch, VaultRefused
+from activities.evidence.errors import VaultConflict, VaultMismatch, VaultMissing, VaultUnavailable
 from activities.evidence.vault.bucket import Bucket, LostRace, Version
 from activities.evidence.vault.directory import sealed_file
 from activities.evidence.vault.keys import Keys
 from activities.evidence.vault.layout import ENCRYPTED, SEPARATOR
 from activities.evidence.vault.locks import Lock
 from activities.evidence.vault.multipart import PART_BYTES, MultipartUpload, Uploaded
+from activities.evidence.vault.s3_locking import make_stricter, set_hold
 
 # Digest of the bytes as collected; as stored; scheme and key id.
 _COLLECTED, _STORED, _ENCRYPTION = "sha256", "stored-sha256", "encryption"
@@ -36,6 +37,7 @@ class S3Artefacts:
         Raises:
             VaultConflict: the id is taken by other bytes or another name.
             VaultMismatch: the file, or what S3 says it has, is not what was announced.
+            VaultUnavailable: S3 is away, or has lost what it had of it.
         """
         known = self.known(key, sha256)
         if known is not None:
@@ -50,6 +52,12 @@ class S3Artefacts:
                 raise VaultConflict(
                     f"{self._bucket.uri(target)} is hidden by a delete marker.", hint="Look at it."
                 ) from None
+            return known
+        except VaultMissing as error:
+            # A completion that was asked for twice, since its first answer was lost; or an upload that was swept.
+            known = self.known(key, sha256)
+            if known is None:
+                raise VaultUnavailable(f"{error.summary}", hint="It is sent anew.") from error
             return known
         version = Version(target, uploaded.version_id, path.stat().st_size, "", latest=True)
         self._check(version, uploaded, checksum)
@@ -66,7 +74,7 @@ class S3Artefacts:
                     f"{evidence_id} is kept as {known_as} and came again as {file_name}.",
                     hint="An artefact has one name: give the new one an id of its own.",
                 )
-            kept = self._digest(version)
+            kept = self.digest(version)
             if kept != sha256:
                 raise VaultConflict(
                     f"{file_name} is kept with sha256 {kept} and came again with {sha256}.",
@@ -76,42 +84,12 @@ class S3Artefacts:
         return None
 
     def locked(self, version: Version, asked: Lock) -> Storage:
-        """Make its lock at least as strict; raises VaultRefused where S3 does not say that it is."""
-        head = self._bucket.head(version)
-        found = Lock.found(head)
-        wanted = found.at_least(asked)
-        if wanted != found:
-            retention = {"Mode": wanted.mode.upper(), "RetainUntilDate": wanted.until}
-            self._bucket.ask(
-                "put_object_retention",
-                version.key,
-                VersionId=version.version_id,
-                Retention=retention,
-                ChecksumAlgorithm="SHA256",
-            )
-            head = self._bucket.head(version)
-            if Lock.found(head).at_least(wanted) != Lock.found(head):
-                raise VaultRefused(
-                    f"{self._bucket.uri(version.key)} is locked {Lock.found(head)}, expected {wanted}.",
-                    hint="The bucket has no Object Lock, or the server ignores it: it is no vault.",
-                )
-        return self._storage(version, head)
+        """Make its lock at least as strict; raises VaultDenied where S3 does not say that it is."""
+        return self._storage(version, make_stricter(self._bucket, version, asked))
 
     def held(self, version: Version, *, on: bool) -> Storage:
-        """Legal hold on or off; raises VaultRefused where S3 does not say that it is."""
-        if Lock.found(self._bucket.head(version)).legal_hold != on:
-            hold = {"Status": "ON" if on else "OFF"}
-            self._bucket.ask(
-                "put_object_legal_hold",
-                version.key,
-                VersionId=version.version_id,
-                LegalHold=hold,
-                ChecksumAlgorithm="SHA256",
-            )
-        head = self._bucket.head(version)
-        if Lock.found(head).legal_hold != on:
-            raise VaultRefused(f"{self._bucket.uri(version.key)}: the hold did not change.", hint="Is Object Lock on?")
-        return self._storage(version, head)
+        """Legal hold on or off; raises VaultDenied where S3 does not say that it is."""
+        return self._storage(version, set_hold(self._bucket, version, on=on))
 
     def _send(self, key: str, path: Path, checksum: str, headers: dict[str, Any]) -> Uploaded:
         if path.stat().st_size > PART_BYTES:
@@ -143,7 +121,7 @@ class S3Artefacts:
         with path.open("rb") as file:
             return known | {_ENCRYPTION: sealed_file(file, None).encryption}
 
-    def _digest(self, version: Version) -> str:
+    def digest(self, version: Version) -> str:
         """Of the bytes as collected: by our own metadata, or of what somebody else put there."""
         said = self._bucket.head(version)["Metadata"].get(_COLLECTED)
         if said:
@@ -157,7 +135,7 @@ class S3Artefacts:
         lock, metadata = Lock.found(head), head["Metadata"]
         return Storage(
             uri=self._bucket.uri(version.key),
-            checksum=metadata.get(_STORED) or self._digest(version),
+            checksum=metadata.get(_STORED) or self.digest(version),
             lock_mode=lock.mode,
             version_id=version.version_id,
             retain_until=lock.until,

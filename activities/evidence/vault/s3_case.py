@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from activities.evidence.errors import VaultMissing
 from activities.evidence.vault.bucket import Bucket, Version
-from activities.evidence.vault.directory import parse_head
+from activities.evidence.vault.directory import by_id, only_one, parse_head
 from activities.evidence.vault.interface import Kept
 from activities.evidence.vault.keys import Keys
 from activities.evidence.vault.layout import (
+    FOLDERS,
     HEAD_FILE,
     Folder,
     Head,
@@ -37,24 +38,29 @@ class S3Case:
         """Every artefact that there is, by id.
 
         Raises:
-            VaultMismatch: something lies among them that is none.
+            VaultMismatch: something lies among them that is none, or two are of one id.
         """
         found = self._bucket.first(f"{self._base}/artefacts/").values()
-        return sorted((self._kept(version) for version in found), key=lambda kept: kept.evidence_id)
+        return by_id(self._kept(version) for version in found)
 
     def find(self, evidence_id: str) -> Kept:
         """One artefact; raises VaultMissing."""
         return self._kept(self.version(evidence_id))
 
     def version(self, evidence_id: str) -> Version:
-        """The first version of an artefact, which may be encrypted; raises VaultMissing."""
-        found = list(self._bucket.first(f"{self._base}/artefacts/{artefact_prefix(evidence_id)}").values())
+        """The first version of an artefact, which may be encrypted.
+
+        Raises:
+            VaultMissing: there is none.
+            VaultMismatch: there is more than one.
+        """
+        found = self._bucket.first(f"{self._base}/artefacts/{artefact_prefix(evidence_id)}")
         if not found:
             raise VaultMissing(
                 f"There is no artefact {evidence_id} in case {self._case_id}.",
                 hint="The list of the case's evidence says what became of it.",
             )
-        return found[0]
+        return found[only_one(evidence_id, list(found))]
 
     def read(self, evidence_id: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Bytes as collected.
@@ -64,7 +70,7 @@ class S3Case:
             VaultMismatch: it can't be decrypted.
         """
         version = self.version(evidence_id)
-        if parse_artefact_name(_name(version.key))[2]:
+        if is_encrypted(version):
             return self.sealed(version).read(start, length)
         return self._bucket.read(version, start, length)
 
@@ -101,10 +107,24 @@ class S3Case:
         key = f"{self._base}/{HEAD_FILE}"
         return next((version for version in self._bucket.versions(key) if version.key == key), None)
 
+    def record(self) -> list[Version]:
+        """What proves its artefacts: the versions by which its documents and its head are read."""
+        found: list[Version] = []
+        for folder in FOLDERS:
+            if folder != "artefacts":
+                found += self._bucket.first(f"{self._base}/{folder}/").values()
+        head = self.head_version()
+        return [*found, head] if head else found
+
     def _kept(self, version: Version) -> Kept:
         evidence_id, name, encrypted = parse_artefact_name(_name(version.key))
         size = self.sealed(version).size if encrypted else version.size
         return Kept(evidence_id=evidence_id, name=name, size=size)
+
+
+def is_encrypted(version: Version) -> bool:
+    """Whether a version of an artefact is encrypted, by its name."""
+    return parse_artefact_name(_name(version.key))[2]
 
 
 def _name(key: str) -> str:

@@ -87,6 +87,11 @@ class SealedBytes:
         """Scheme and key id, as a manifest names them."""
         return f"{self.header.scheme} {self.header.key.key_id}"
 
+    def proven_digest(self) -> str:
+        """Of the bytes as collected, by the header, for which the last segment vouches; raises as `read`."""
+        self._open(self._cipher(), self._count - 1, self._stored(self._count - 1, 1))
+        return self.header.sha256
+
     def read(self, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Bytes as collected. That the end is the end is checked first, whatever part is asked for.
 

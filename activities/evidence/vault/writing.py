@@ -95,11 +95,13 @@ class Drafts:
 
 
 @contextmanager
-def disk_trouble(folder: Path) -> Iterator[None]:
-    """Whatever the operating system refuses in here is a vault that can't be written."""
+def disk_trouble(folder: Path, *expected: type[OSError]) -> Iterator[None]:
+    """Whatever the operating system refuses in here is a vault that can't be written, but for what is expected."""
     try:
         yield
     except OSError as error:
+        if isinstance(error, expected):
+            raise
         why = os.strerror(error.errno or errno.EIO)
         raise VaultUnavailable(
             f"The vault at {folder} can't be written: {why}.",

@@ -22,6 +22,7 @@ from activities.contracts.evidence import (
 from activities.evidence.register import EvidenceRegistry
 from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
+from segmentation.workloads import Workload
 
 CASE = "inc-1"
 AT = datetime(2031, 5, 1, 12, 0, tzinfo=UTC)
@@ -49,7 +50,7 @@ def registry(ledger: Ledger, vault: LocalVault) -> EvidenceRegistry:
 def register(registry: EvidenceRegistry) -> Register:
     """Register items as the activity does; the environment stands for Temporal alone."""
 
-    def run(*items: CollectedItem, attested: bool = True) -> Registered:
+    def run(*items: CollectedItem, attested: bool = True, owner: Workload | None = None) -> Registered:
         request = RegisterEvidence(
             incident_id=CASE,
             items=items,
@@ -57,6 +58,7 @@ def register(registry: EvidenceRegistry) -> Register:
             attested=attested,
             authority=Authority(plan_hash="sha256:" + "0" * 64),
             containment_state="isolated",
+            owner=owner,
         )
         registered: Registered = ActivityEnvironment().run(registry.register_evidence, request)
         return registered

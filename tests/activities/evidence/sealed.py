@@ -86,7 +86,7 @@ class SealedCase:
 
     def bag(self) -> Bag:
         reader = self.vault.case(CASE)
-        return plan_bag(reader, read_case(reader), roots=self.roots, exported_at=EXPORTED)  # type: ignore[arg-type]
+        return plan_bag(reader, read_case(reader), roots=self.roots, exported_at=EXPORTED, trust=self.trust)  # type: ignore[arg-type]
 
     def export(self, into: Path) -> Path:
         return unpack_bag(stream_tar(self.bag()), into)

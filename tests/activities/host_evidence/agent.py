@@ -39,6 +39,8 @@ class Vault:
         name: str,
         path: Path,
         progress: Callable[[int], None] = lambda _: None,
+        *,
+        once: bool = False,
     ) -> Sent:
         if self._broken.exists():
             raise UploadFailed(self._broken.read_text())

@@ -4,11 +4,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from activities.contracts.evidence import Storage
 from activities.evidence.errors import UploadElsewhere, UploadRefused, VaultConflict, VaultMismatch
 from activities.evidence.receive import OFFSET_HEADER, check_upload
-from activities.evidence.vault.incoming import Incoming, Place
+from activities.evidence.vault.arriving import Place
+from activities.evidence.vault.incoming import Incoming
 from activities.evidence.vault.local import LocalVault
+from activities.evidence.vault.spool import Part
 
 HOST = "9f2c"
 
@@ -46,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length // 2 if failure == -1 else length)
         if failure == -1:
             part = self.server.incoming.begin(place, offset, "0" * 64)
-            assert not isinstance(part, Storage)
+            assert isinstance(part, Part)
             self.server.incoming.write(place, part, [body])
         if failure in (0, -1):
             self.close_connection = True
@@ -63,14 +64,14 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             sha256 = self._claim()
             part = self.server.incoming.begin(place, offset, sha256)
-            if isinstance(part, Storage):
-                self._answer(201, part.model_dump_json())
+            if not isinstance(part, Part):
+                self._answer(201, part.result().model_dump_json())
                 return
             self.server.bytes_taken += len(body)
             self.server.incoming.write(place, part, [body])
             self.server.incoming.finish(place, part, sha256)
             if self.server.incoming.is_whole(place, part):
-                self._answer(201, self.server.incoming.keep(place, sha256).result().model_dump_json())
+                self._answer(201, self.server.incoming.keep(place, part, sha256).result().model_dump_json())
             else:
                 self._answer(202, "{}", {OFFSET_HEADER: str(part.end)})
         except UploadElsewhere as error:

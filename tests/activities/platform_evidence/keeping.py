@@ -8,11 +8,12 @@ from typing import Any
 from activities.contracts.evidence import CollectedItem, Storage
 from activities.contracts.platform_evidence import CollectPlatformOrder, PlatformCollected
 from activities.evidence.platforms.collect import OpenEvidence, PlatformEvidence
+from activities.evidence.vault.layout import host_prefix
 from segmentation.errors import FirebreakError
 from segmentation.workloads import Workload
 
 WORKER = Workload(workload_id="3f9ac0de00112233", kind="worker", name="worker-tests")
-PREFIX = "worker-tests-3f9ac0de."
+PREFIX = host_prefix(WORKER.name, WORKER.workload_id)
 
 
 class Kept:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,16 @@ def test_an_item_that_is_larger_than_its_bound_is_not_handed_over(
     assert "11 bytes, more than the 10" in item.outcome.reason
 
 
+def in_time(left: timedelta, attempt: int) -> ActivityEnvironment:
+    """A try that has so much left of half an hour."""
+    environment, life = ActivityEnvironment(), timedelta(minutes=30)
+    scheduled = datetime.now(UTC) + left - life
+    environment.info = replace(
+        environment.info, attempt=attempt, scheduled_time=scheduled, schedule_to_close_timeout=life
+    )
+    return environment
+
+
 async def test_temporal_tries_again_while_the_vault_is_away_and_gets_what_was_collected_first(
     kept: Kept, tmp_path: Path
 ) -> None:
@@ -218,14 +229,14 @@ async def test_temporal_tries_again_while_the_vault_is_away_and_gets_what_was_co
     asked, kept.is_away = order(TARGET), True
     collecting = evidence(Estate({"counted": counted}).open, kept, tmp_path)
     beats: list[Any] = []
-    environment = ActivityEnvironment()
-    environment.on_heartbeat = lambda *said: beats.append(said)
-    with pytest.raises(NotHandedOver):
-        environment.run(collecting.collect_from_platform, asked)
+    for attempt in range(1, 6):
+        environment = in_time(timedelta(minutes=10), attempt)
+        environment.on_heartbeat = lambda *said: beats.append(said)
+        with pytest.raises(NotHandedOver):
+            environment.run(collecting.collect_from_platform, asked)
 
     kept.is_away = False
-    environment.info = replace(environment.info, attempt=2)
-    (item,) = environment.run(collecting.collect_from_platform, asked).items
+    (item,) = in_time(timedelta(minutes=1), 6).run(collecting.collect_from_platform, asked).items
 
     assert item.outcome.state == "collected"
     assert len(calls) == 1
@@ -234,9 +245,7 @@ async def test_temporal_tries_again_while_the_vault_is_away_and_gets_what_was_co
 
 async def test_an_item_that_never_gets_through_is_said_to_be_lost_in_the_end(kept: Kept, tmp_path: Path) -> None:
     kept.is_away = True
-    environment = ActivityEnvironment()
-    environment.info = replace(environment.info, attempt=3)
     collecting = evidence(Estate({"counted": counting()[0]}).open, kept, tmp_path)
-    (item,) = environment.run(collecting.collect_from_platform, order(TARGET)).items
+    (item,) = in_time(timedelta(minutes=1), 1).run(collecting.collect_from_platform, order(TARGET)).items
 
     assert (item.outcome.state, item.storage) == ("failed", None)

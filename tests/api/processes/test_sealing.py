@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from activities.evidence.errors import SealBroken
-from api.processes.sealing import open_authority, open_signer, open_trust
+from api.processes.sealing import PUBLIC_KEYS, open_authority, open_signer, open_trust
 from api.settings import SettingsInvalid, WorkerSettings, load
 from tests.activities.evidence.tsa import StampingAuthority
 
@@ -27,6 +27,26 @@ def test_a_key_that_was_changed_leaves_the_old_one_trusted(tmp_path: Path) -> No
     first = open_signer(settings(tmp_path))
     second = open_signer(settings(tmp_path, seal_key_file=tmp_path / "other.key"))
     assert set(open_trust(settings(tmp_path)).keys) == {first.key.keyid, second.key.keyid}
+
+
+def test_a_key_that_was_left_by_half_is_left_anew(tmp_path: Path) -> None:
+    """As a crash in the middle of writing it leaves it: the API would distrust every seal."""
+    signer = open_signer(settings(tmp_path))
+    left = next((tmp_path / "state" / PUBLIC_KEYS).iterdir())
+    left.write_bytes(signer.key.pem[:40])
+    with pytest.raises(SealBroken):
+        open_trust(settings(tmp_path))
+    open_signer(settings(tmp_path))
+    assert open_trust(settings(tmp_path)).keys.keys() == {signer.key.keyid}
+    assert [path.name for path in (tmp_path / "state" / PUBLIC_KEYS).iterdir()] == [left.name]
+
+
+def test_a_file_of_several_keys_is_trusted_with_all_of_them(tmp_path: Path) -> None:
+    first = open_signer(settings(tmp_path))
+    second = open_signer(settings(tmp_path, seal_key_file=tmp_path / "other.key"))
+    keys = tmp_path / "keys.pem"
+    keys.write_bytes(first.key.pem + second.key.pem)
+    assert set(open_trust(settings(tmp_path, seal_keys_file=keys)).keys) == {first.key.keyid, second.key.keyid}
 
 
 def test_an_authority_comes_with_its_roots_or_not_at_all(tmp_path: Path) -> None:

@@ -155,6 +155,38 @@ def test_an_archive_that_is_more_than_a_bag_is_refused(
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 
+@pytest.mark.parametrize("pax", [False, True])
+def test_a_member_that_is_larger_than_its_bytes_is_refused(tmp_path: Path, *, pax: bool) -> None:
+    """A sparse one: ten kilobytes that would become 200 MB."""
+    name = "bag/data/a"
+    info = tarfile.TarInfo(name)
+    if pax:
+        info.size = 0
+        sparse = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(200 << 20), "GNU.sparse.name": name}
+        info.pax_headers = sparse
+        block = info.tobuf(tarfile.PAX_FORMAT)
+    else:
+        info.type = tarfile.GNUTYPE_SPARSE
+        raw = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+        raw[386:410] = b"00000000000\0" * 2
+        raw[483:495] = b"%011o\0" % (200 << 20)
+        raw[148:156] = b" " * 8
+        raw[148:156] = b"%06o\0 " % sum(raw)
+        block = bytes(raw)
+    with tarfile.open(fileobj=io.BytesIO(block + bytes(10_240))) as archive:
+        assert archive.getmembers()[0].size == 200 << 20
+    with pytest.raises(BagRefused, match="no plain file"):
+        unpack_bag([block + bytes(10_240)], tmp_path / "out")
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file()) == 0
+
+
+def test_more_bytes_than_were_announced_are_refused(sealed: SealedCase, tmp_path: Path) -> None:
+    planned = sealed.bag()
+    with pytest.raises(BagRefused, match="more comes than was announced"):
+        unpack_bag(stream_tar(planned), tmp_path / "out", announced=tar_size(planned) - 1)
+    assert unpack_bag(stream_tar(planned), tmp_path / "whole", announced=tar_size(planned)).is_dir()
+
+
 def test_bytes_behind_the_end_of_an_archive_are_refused(sealed: SealedCase, tmp_path: Path) -> None:
     with pytest.raises(BagRefused, match="behind its end"):
         unpack_bag([*stream_tar(sealed.bag()), bytes(10_240), b"more"], tmp_path / "out")

@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 import threading
@@ -65,6 +66,15 @@ def test_a_preview_comes_with_the_digest_of_what_was_fed() -> None:
     assert found.preview == look(open_bytes(octets), request())
 
 
+def test_what_the_process_did_not_read_is_hashed_all_the_same(program: Callable[[str], None]) -> None:
+    paged = '"paged": {"total": 0, "matching": 0, "page": 1, "pages": 1}'
+    answer = f'{{"content": {{"form": "text", "lines": [], {paged}}}, "octets_read": 0}}'
+    program(f"import os; os.close(0); print({answer!r})")
+    pieces = [bytes([number]) * (1 << 20) for number in range(8)]
+    found = preview_item(iter(pieces), request("logs"))
+    assert (found.sha256, found.complete) == (hashlib.sha256(b"".join(pieces)).hexdigest(), True)
+
+
 def open_bytes(octets: bytes) -> Any:
     import io
 
@@ -78,6 +88,9 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], 
     def put(text: str) -> None:
         folder = tmp_path / "activities" / "evidence"
         folder.mkdir(parents=True)
+        # A package wherever it stands in the path goes before a folder that is none.
+        for package in (folder.parent, folder):
+            (package / "__init__.py").touch()
         (folder / "preview.py").write_text(text)
         monkeypatch.setattr(process, "_ROOT", tmp_path)
 

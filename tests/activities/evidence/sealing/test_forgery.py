@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from activities.contracts.evidence import CustodyEvent, Manifest
-from activities.evidence.register import head_of
+from activities.evidence.mirroring import head_of
 from activities.evidence.sealing.envelope import open_envelope, sign_statement
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.layout import GENESIS, chained_name

@@ -1,14 +1,16 @@
 """Sealing: what a seal covers, that it is made once, and that a crash anywhere is made good."""
 
 import json
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
 from securesystemslib.dsse import Envelope
 
 from activities.contracts.evidence import Retention, Storage
-from activities.evidence.errors import VaultRefused
+from activities.evidence.errors import SealBroken, VaultRefused
 from activities.evidence.sealing.envelope import open_envelope
+from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.local import LocalVault
 from playbooks.canonical import canonical
 from tests.activities.evidence.conftest import CASE, absent_item, make_item
@@ -131,7 +133,31 @@ def test_sealed_items_are_kept_as_the_playbook_asks_for_sealed_evidence(
         ("web-1.sockets", "governance"),
         ("web-1.sockets", "compliance"),
     ]
-    assert {(r.until - item.acquisition.ended).days for _, r in asked if r.until} == {365}
+    # The host's clock is years ahead: it is counted from now.
+    assert {(r.until - datetime.now(UTC)).days for _, r in asked if r.until} <= {364, 365}
+
+
+def test_chains_and_seals_are_kept_as_long_as_what_they_vouch_for(stamped: SealedCase) -> None:
+    item = make_item(stamped.vault, "sockets")
+    stamped.register(item)
+    stamped.seal()
+    terms = stamped.vault._shelf(CASE).records.case()
+    assert terms.retain_until is not None
+    assert (terms.retain_until - min(item.acquisition.ended, datetime.now(UTC))).days in {364, 365}
+    assert stamped.stamp(1).problem == ""
+
+
+def test_a_vault_that_can_not_lock_the_chains_is_told_of(stamped: SealedCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for a bucket without Object Lock, whose refusal no server here gives."""
+    stamped.register(make_item(stamped.vault, "sockets"))
+
+    def refuse(*_: object) -> None:
+        raise VaultRefused("The bucket has no Object Lock.")
+
+    monkeypatch.setattr(LocalVault, "retain_case", refuse)
+    problem = "The chains and seals of inc-1 are not kept as sealed evidence is: The bucket has no Object Lock."
+    assert stamped.seal().problem == problem
+    assert stamped.stamp(1).problem == problem
 
 
 def test_a_vault_that_can_not_lock_is_told_of_and_the_seal_stands(
@@ -160,8 +186,10 @@ def test_an_empty_case_can_be_sealed(unstamped: SealedCase) -> None:
 def test_a_new_key_goes_on_where_the_old_one_ended(unstamped: SealedCase) -> None:
     unstamped.register(make_item(unstamped.vault, "sockets"))
     unstamped.seal()
-    other = open_case_with_another_key(unstamped)
     unstamped.register(make_item(unstamped.vault, "routes"))
+    with pytest.raises(SealBroken, match="which is none of those"):
+        open_case_with_another_key(unstamped, Trust()).seal()
+    other = open_case_with_another_key(unstamped, unstamped.trust)
     other.seal()
     assert len(names(unstamped, "keys")) == 2
     verdict = unstamped.verify()
@@ -173,12 +201,12 @@ def test_a_new_key_goes_on_where_the_old_one_ended(unstamped: SealedCase) -> Non
     assert unstamped.verify(both).ok
 
 
-def open_case_with_another_key(case: SealedCase) -> SealedCase:
+def open_case_with_another_key(case: SealedCase, known: Trust) -> SealedCase:
     from activities.evidence.sealing.seal import Sealing
     from tests.activities.evidence.sealed import a_signer
 
     signer = a_signer()
-    sealing = Sealing(case.registry, case.ledger.custody, case.vault, lambda: signer)
+    sealing = Sealing(case.registry, case.ledger.custody, case.vault, lambda: signer, None, lambda: known)
     return SealedCase(case.ledger, case.vault, case.registry, sealing, signer)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -104,6 +105,45 @@ def test_kms_that_does_not_answer_is_asked_again_later() -> None:
     with pytest.raises(SignerAway) as away:
         kms_signer(client("http://127.0.0.1:9"), "alias/x")
     assert away.value.retryable
+
+
+class Refusing:
+    """KMS as it refuses, which moto never does."""
+
+    def __init__(self, code: str, status: int) -> None:
+        self._answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+    def get_public_key(self, **_: str) -> None:
+        raise ClientError(self._answer, "GetPublicKey")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ThrottlingException", 400),
+        ("DependencyTimeoutException", 503),
+        ("KMSInternalException", 500),
+        ("KeyUnavailableException", 500),
+        ("Whatever", 502),
+    ],
+)
+def test_what_passes_by_itself_in_kms_is_tried_again(code: str, status: int) -> None:
+    with pytest.raises(SignerAway, match=code) as away:
+        kms_signer(Refusing(code, status), "alias/x")
+    assert away.value.retryable
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
+def test_what_somebody_has_to_mend_in_kms_is_not_tried_again(code: str) -> None:
+    with pytest.raises(SignerUnusable, match=code):
+        kms_signer(Refusing(code, 400), "alias/x")
+
+
+def test_a_file_may_hold_several_keys(tmp_path: Path) -> None:
+    signers = [file_signer(tmp_path / name) for name in ("old.key", "new.key")]
+    keys = tmp_path / "keys.pem"
+    keys.write_bytes(b"# the old one\r\n" + b"# and the new one\n".join(signer.key.pem for signer in signers))
+    assert Trust.of([keys]).keys.keys() == {signer.key.keyid for signer in signers}
 
 
 class LargeMessages:

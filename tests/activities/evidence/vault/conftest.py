@@ -8,9 +8,11 @@ from typing import Any
 import boto3
 import pytest
 
+from activities.evidence.vault.incoming import Incoming
 from activities.evidence.vault.opening import VaultPlace, open_vault
 from activities.evidence.vault.s3 import S3Vault
 from lab.aws_server import AwsServer
+from tests.activities.evidence.vault.slow_vault import SlowVault
 
 BUCKET = "firebreak-evidence"
 _numbers = itertools.count(1)
@@ -67,3 +69,16 @@ def make_vault(place: VaultPlace, credentials: None) -> MakeVault:
 @pytest.fixture
 def bucket_vault(make_vault: MakeVault) -> S3Vault:
     return make_vault()
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> SlowVault:
+    return SlowVault(tmp_path / "vault")
+
+
+@pytest.fixture
+def incoming(slow: SlowVault) -> Iterator[Incoming]:
+    opened = Incoming(slow.root / "spool", slow)
+    yield opened
+    slow.go.set()
+    opened.close()

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from activities.contracts.evidence import Retention
-from activities.evidence.errors import VaultConflict, VaultMismatch, VaultMissing
+from activities.evidence.errors import VaultConflict, VaultKeyRefused, VaultMismatch, VaultMissing
 from activities.evidence.vault.directory import DirectoryCase
 from activities.evidence.vault.interface import AT_WILL
 from activities.evidence.vault.keys import FileKeys
 from activities.evidence.vault.local import LocalVault
+from activities.evidence.vault.records import CaseTerms
 from tests.activities.evidence.vault.test_local import CONTENT, DIGEST, blobs, path_of, put
 
 SOON = datetime(2033, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -73,6 +74,36 @@ def test_retention_and_hold_are_remembered_and_never_shortened(any_vault: LocalV
     again = LocalVault(any_vault.root, any_vault._keys).retain("inc-1", "e1", AT_WILL)
     assert (again.retain_until, again.legal_hold, again.lock_mode) == (SOON, True, "write-once")
     assert not any_vault.hold("inc-1", "e1", on=False).legal_hold
+
+
+def test_terms_of_the_case_itself_are_remembered_and_never_shortened(any_vault: LocalVault) -> None:
+    put(any_vault)
+    any_vault.retain_case("inc-1", Retention(mode="compliance", until=SOON))
+    any_vault.retain_case("inc-1", Retention(mode="compliance", until=SOON - timedelta(days=1)))
+    any_vault.hold_case("inc-1", on=True)
+    assert case_terms(any_vault) == CaseTerms(retain_until=SOON, legal_hold=True)
+    any_vault.hold_case("inc-1", on=False)
+    assert case_terms(any_vault) == CaseTerms(retain_until=SOON)
+    assert not any_vault.retain("inc-1", "e1", AT_WILL).legal_hold
+
+
+def test_digest_is_known_without_reading_the_bytes(any_vault: LocalVault) -> None:
+    put(any_vault, os.urandom(3 << 20), evidence_id="e2")
+    storage = put(any_vault)
+    assert any_vault.digest("inc-1", "e1") == DIGEST
+    path = path_of(any_vault)
+    if path.name.endswith("@enc"):
+        path.chmod(0o600)
+        content = bytearray(path.read_bytes())
+        content[content.index(DIGEST.encode())] ^= 1
+        path.write_bytes(content)
+        with pytest.raises((VaultMismatch, VaultKeyRefused)):
+            any_vault.digest("inc-1", "e1")
+    assert storage == path.as_uri()
+
+
+def case_terms(vault: LocalVault) -> CaseTerms:
+    return vault._shelf("inc-1").records.case()
 
 
 def test_record_that_a_crash_prevented_is_made_up_for(any_vault: LocalVault) -> None:

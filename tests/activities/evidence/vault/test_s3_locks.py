@@ -13,6 +13,7 @@ from activities.evidence.vault.interface import AT_WILL
 from activities.evidence.vault.opening import VaultPlace, examine_vault
 from activities.evidence.vault.s3 import S3Vault
 from tests.activities.evidence.vault.conftest import BUCKET, MakeVault
+from tests.activities.evidence.vault.test_s3 import head
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=90)
 DAY = timedelta(days=1)
@@ -80,6 +81,39 @@ def test_documents_and_heads_are_locked_too(bucket_vault: S3Vault, s3: Any, pref
     bucket_vault.put_document("inc-1", "seals", "000001.json", b"{}")
     (version,) = s3.list_object_versions(Bucket=BUCKET, Prefix=f"{prefix}/case/inc-1/seals/")["Versions"]
     refused(s3.delete_object, Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
+
+
+def versions(s3: Any, prefix: str) -> list[dict[str, Any]]:
+    """The record of the case, the latest head alone."""
+    found = s3.list_object_versions(Bucket=BUCKET, Prefix=f"{prefix}/case/inc-1/")["Versions"]
+    record = [v for v in found if "/artefacts/" not in v["Key"] and (v["IsLatest"] or "head.json" not in v["Key"])]
+    return [{"Bucket": BUCKET, "Key": version["Key"], "VersionId": version["VersionId"]} for version in record]
+
+
+def test_record_of_a_case_is_locked_as_its_items_are(bucket_vault: S3Vault, s3: Any, prefix: str) -> None:
+    """Without its chains and seals no artefact proves anything, and who deletes a first version may forge another."""
+    for folder in ("seals", "custody", "manifests", "keys", "documents"):
+        bucket_vault.put_document("inc-1", folder, "000001.json", b"{}")
+    bucket_vault.put_head(head(1, 1))
+    bucket_vault.put_head(head(2, 2))
+    bucket_vault.retain_case("inc-1", Retention(mode="compliance", until=SOON))
+    bucket_vault.retain_case("inc-1", Retention(mode="governance", until=SOON - DAY))
+    found = versions(s3, prefix)
+    assert len(found) == 6
+    for version in found:
+        said = s3.head_object(**version)
+        assert (said["ObjectLockMode"], said["ObjectLockRetainUntilDate"]) == ("COMPLIANCE", SOON)
+        refused(s3.delete_object, **version, BypassGovernanceRetention=True)
+
+
+def test_record_of_a_case_is_held_and_let_go_of(make_vault: MakeVault, s3: Any, prefix: str) -> None:
+    vault = make_vault(lock_days=0)
+    vault.put_document("inc-1", "custody", "000001.json", b"{}")
+    vault.put_head(head(1, 1))
+    for on in (True, False):
+        vault.hold_case("inc-1", on=on)
+        status = {s3.head_object(**version).get("ObjectLockLegalHoldStatus") for version in versions(s3, prefix)}
+        assert status == {"ON" if on else "OFF"}
 
 
 def test_bucket_without_object_lock_is_no_vault(make_vault: MakeVault, place: VaultPlace) -> None:

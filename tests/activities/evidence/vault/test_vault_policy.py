@@ -1,9 +1,11 @@
 """The role of the vault may do what the vault does, and nothing that undoes it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from activities.contracts.evidence import Retention
 from activities.evidence.vault import kms
 from activities.evidence.vault.bucket import BUCKET_PERMISSIONS, OBJECT_PERMISSIONS
 from activities.evidence.vault.interface import AT_WILL
@@ -53,6 +55,8 @@ def test_vault_calls_nothing_that_it_has_not_declared(make_vault: MakeVault) -> 
     vault.put_head(head(2, 2))
     vault.hold("inc-1", "e1", on=True)
     vault.retain("inc-1", "e1", AT_WILL)
+    vault.retain_case("inc-1", Retention(mode="governance", until=datetime.now(UTC) + timedelta(days=90)))
+    vault.hold_case("inc-1", on=True)
     assert b"".join(vault.case("inc-1").read("e1"))
     assert called <= set(NEEDED)
     assert set.union(*(NEEDED[name] for name in called)) <= BUCKET_PERMISSIONS | OBJECT_PERMISSIONS
