@@ -38,6 +38,7 @@ STATUS = {
     "upload-refused": 401,
     "upload-too-large": 413,
     "vault-conflict": 409,
+    "vault-denied": 503,
     "vault-mismatch": 422,
     "vault-missing": 404,
     "vault-refused": 422,

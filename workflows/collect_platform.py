@@ -140,7 +140,10 @@ class PlatformCollection:
             acquisition=Acquisition(tool="firebreak", started=now, ended=now),
             volatility_rank=1,
         )
-        await self._gathered.register((item,), "workflow", attested=True)
+        try:
+            await self._gathered.register((item,), "workflow", attested=True)
+        except FailureError as error:
+            self._gathered.problems.append(f"packets on node {node.node}: {reason_of(error)}")
 
 
 def _is_node(agent: Workload, node: str) -> bool:

@@ -24,16 +24,17 @@ def collect(scene: Scene, task: Task) -> Iterator[Found]:
     ]
     events: dict[str, Answer] = {}
     for attribute, value in keys:
-        part = f"{attribute} {value}"
+        part, cuts = f"{attribute} {value}", len(draft.cut)
         found = draft.part(part, lambda a=attribute, v=value: _events(scene, draft, task, (a, v))) or []  # type: ignore[misc]
         # The same event is found by several of its keys.
         draft.parts[part] = [one["EventId"] for one in found]
         events |= {one["EventId"]: one for one in found}
+        if len(draft.cut) > cuts:
+            # What another key found says nothing of what this one left out.
+            oldest = min((one["EventTime"] for one in found), default=draft.started)
+            draft.gaps.append(Gap(started=task.since, ended=oldest, reason=draft.cut[-1]))
     draft.parts["events"] = sorted(events.values(), key=lambda one: str(one["EventTime"]), reverse=True)
     draft.events = len(events)
-    if draft.cut and events:
-        oldest = min(one["EventTime"] for one in events.values())
-        draft.gaps.append(Gap(started=task.since, ended=oldest, reason="; ".join(draft.cut)))
     yield draft.found("cloudtrail", scene.asked)
 
 

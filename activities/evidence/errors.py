@@ -11,8 +11,10 @@ class VaultRefused(FirebreakError):
     code: ClassVar[str] = "vault-refused"
 
 
-class VaultDenied(VaultRefused):
+class VaultDenied(FirebreakError):
     """The vault's own storage refuses us: credentials, clock, permission, lock. Not the fault of who sends."""
+
+    code: ClassVar[str] = "vault-denied"
 
 
 class VaultMismatch(FirebreakError):

@@ -41,9 +41,7 @@ class Holds:
         self._vault.hold_case(case_id, on=True)
         # After the vault: the chain never tells of a hold that did not come about.
         standing = self._note(case_id, evidence_id, "hold", actor, purpose)
-        for item in self._items(case_id, evidence_id):
-            if item not in items:  # chained since, by who could not know of the hold yet
-                self._vault.hold(case_id, item, on=True)
+        self._hold_what_stands(case_id)  # chained, or let go, by who could not know of this hold yet
         self._vault.hold_case(case_id, on=True)  # with what tells of this hold
         return standing
 
@@ -65,7 +63,18 @@ class Holds:
                 self._vault.hold(case_id, item, on=False)
         if not left.case and not left.items:
             self._vault.hold_case(case_id, on=False)
+        # Somebody may have set a hold while this one was let go: it is held again before anybody is told.
+        left = self._hold_what_stands(case_id)
+        if left.case or left.items:
+            self._vault.hold_case(case_id, on=True)
         return left
+
+    def _hold_what_stands(self, case_id: str) -> StandingHolds:
+        standing = self.standing(case_id)
+        for item in self._items(case_id, None):
+            if standing.holds(item):
+                self._vault.hold(case_id, item, on=True)
+        return standing
 
     def _items(self, case_id: str, evidence_id: str | None) -> list[str]:
         """Which artefacts are meant."""

@@ -27,6 +27,7 @@ from activities.contracts.evidence import (
 )
 from activities.evidence import custody
 from activities.evidence.contents import read_case
+from activities.evidence.errors import VaultDenied, VaultKeyRefused, VaultUnavailable
 from activities.evidence.holds import StandingHolds, holds_of
 from activities.evidence.manifests import is_known, is_own, late_id, manifest_of
 from activities.evidence.mirroring import CaseChains, disagreement, mirror
@@ -66,8 +67,10 @@ class EvidenceRegistry:
                 there = known.get(item.evidence_id)
                 checked = there if there and is_known(there, item) else self._as_kept(request, item, held)
                 with self._vault.locked(case_id):
-                    problems.extend(self._chain(request, checked, held))
+                    conflict = self._chain(request, checked)
                     self.mirror_locked(case_id)
+                if conflict is not None:
+                    problems.append(self._chain_late(request, checked, held, conflict))
         self._hold_since(case_id, held)
         head = self.mirror(case_id)
         return Registered(manifests=head.manifests, head=head.manifest_head, refused=refused, problems=tuple(problems))
@@ -137,19 +140,22 @@ class EvidenceRegistry:
             if manifest.item.storage is not None and standing.holds(manifest.item.evidence_id):
                 self._vault.hold(case_id, manifest.item.evidence_id, on=True)
 
-    def _chain(self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds) -> tuple[str, ...]:
-        """Chain one item; what there is to say of it."""
+    def _chain(self, request: RegisterEvidence, item: CollectedItem) -> ChainConflict | None:
+        """Chain one item, unless its id tells of something else already."""
         try:
             self._chains.append_manifest(request.incident_id, manifest_of(request, item))
         except ChainConflict as conflict:
-            return (self._chain_late(request, item, held, conflict),)
+            return conflict
         self._record_arrival(request, item)
-        return ()
+        return None
 
     def _chain_late(
         self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds, conflict: ChainConflict
     ) -> str:
-        """Chain bytes that came after a manifest had said that there are none, under an id of their own."""
+        """Chain bytes that came after a manifest had said that there are none, under an id of their own.
+
+        They are copied before the case is locked: that takes as long as they are large.
+        """
         case_id, late = request.incident_id, late_id(item.evidence_id)
         there = {manifest.item.evidence_id: manifest.item for manifest in self._chains.manifests(case_id)}
         if item.storage is None or item.sha256 is None or there[item.evidence_id].storage is not None:
@@ -160,12 +166,13 @@ class EvidenceRegistry:
             copy = item.model_copy(
                 update={"evidence_id": late, "storage": self._keep_as_asked(request, late, item, held)}
             )
-            self._chains.append_manifest(case_id, manifest_of(request, copy, (item.evidence_id,)))
+            with self._vault.locked(case_id):
+                self._chains.append_manifest(case_id, manifest_of(request, copy, (item.evidence_id,)))
+                self._record_arrival(request, copy)
+                self.mirror_locked(case_id)
         except FirebreakError as error:
-            if error.retryable:
-                raise
+            _raise_what_passes(error)
             return error.summary
-        self._record_arrival(request, copy)
         return f"{item.evidence_id} came after its manifest: it is chained as {late}"
 
     def _as_kept(self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds) -> CollectedItem:
@@ -175,8 +182,7 @@ class EvidenceRegistry:
         try:
             return self._compared(request, item, held)
         except FirebreakError as error:
-            if error.retryable:
-                raise
+            _raise_what_passes(error)
             reason = f"in the vault, but it can't be kept or read there: {error}"[:500]
             return item.model_copy(update={"storage": None, "outcome": Outcome(state="failed", reason=reason)})
 
@@ -225,3 +231,15 @@ def retention_of(spec: RetentionSpec, item: CollectedItem, *, sealed: bool) -> R
     # A seal may come months later: it keeps at least to what was promised at first.
     until, promised = begun + timedelta(days=spec.days), item.storage and item.storage.retain_until
     return Retention(mode=mode, until=max(until, promised) if promised else until)
+
+
+def _raise_what_passes(error: FirebreakError) -> None:
+    """Credentials, clocks and keys are set right: an item must not be said to be missing for them.
+
+    Raises:
+        VaultUnavailable: trying again can help.
+    """
+    if error.retryable:
+        raise error
+    if isinstance(error, VaultDenied | VaultKeyRefused):
+        raise VaultUnavailable(error.summary, hint=error.hint) from error

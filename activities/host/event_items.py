@@ -6,6 +6,7 @@ Owns reading a file of event lines into acquisition facts. A gap reaches from th
     events_artefact("events-after", path, freeze, since_freeze=True)
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -123,6 +124,7 @@ def _acquisition(count: _Count, freeze: Freeze, until: datetime) -> Acquisition:
 def _documents(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            # Only the last line can be half: its writer was killed.
+            # The last line can be half: its writer was killed. Another that can't be read costs itself alone.
             if line.endswith("\n"):
-                yield json.loads(line)
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)

@@ -8,6 +8,7 @@ its bytes by a hard link. Never knows where events come from.
     ring.rotate()            # what was appended is now in closed()
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -49,14 +50,36 @@ class EventRing:
         self._next = 1 + max(map(number_of, self.closed()), default=0)
 
     def append(self, documents: Iterable[Document]) -> None:
-        """Write lines; on disk as far as the kernel's cache goes when this returns."""
+        """Write lines; on disk as far as the kernel's cache goes when this returns.
+
+        Raises:
+            OSError: the disk is full or broken; the next lines begin a segment of their own.
+        """
         with self._lock:
-            file = self._file or self._begin()
-            for document in documents:
-                file.write(json.dumps(document) + "\n")
-            file.flush()
-            if file.tell() > self._limits.segment_bytes:
-                self._end()
+            try:
+                self._write(documents)
+            except OSError:
+                self._abandon()
+                raise
+
+    def _write(self, documents: Iterable[Document]) -> None:
+        file = self._file or self._begin()
+        for document in documents:
+            file.write(json.dumps(document) + "\n")
+        file.flush()
+        if file.tell() > self._limits.segment_bytes:
+            self._end()
+
+    def _abandon(self) -> None:
+        """What is on disk of a segment that could not be written further, up to its last whole line."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with contextlib.suppress(OSError):
+            file.close()
+        with contextlib.suppress(OSError):
+            _cut_half_line(self._path)
+            self._path.rename(self._path.with_suffix(_CLOSED_SUFFIX))
 
     def rotate(self) -> None:
         """Close the segment that is being written."""

@@ -75,7 +75,7 @@ class FlightRecorder:
         self._event_ring = EventRing(folder / "events", settings.events, self._preamble)
         self._kernel_events = KernelEvents(folder / "bpftrace", self._keep)
         self.captures = FullCaptures(host)
-        self._seen = self._lost = 0
+        self._seen = self._lost = self._owed = 0
         self._retries = {ring.key: _Retry() for ring in self.rings}
         self._events_retry = _Retry()
         self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
@@ -197,8 +197,22 @@ class FlightRecorder:
     def _keep(self, documents: Sequence[Document]) -> None:
         self._seen += len(documents)
         self._lost += sum(map(lost, documents))
-        self._event_ring.append(documents)
+        self._write(documents)
         self._on_events(documents)
+
+    def _write(self, documents: Sequence[Document]) -> None:
+        """A full disk costs the events of its time, which are told as lost with the first that are written again."""
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        owed = [{"at": now, "event": "lost", "count": self._owed}] if self._owed else []
+        try:
+            self._event_ring.append([*owed, *documents])
+        except OSError as error:
+            if not self._owed:
+                log.warning("kernel events can't be written", reason=str(error))
+            self._owed += len(documents)
+            self._lost += len(documents)
+            return
+        self._owed = 0
 
     def _supervise(self) -> None:
         while not self._stopping.wait(TICK_SECONDS):

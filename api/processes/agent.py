@@ -53,6 +53,8 @@ from api.processes.reapply import JOURNAL, tell_reapplied
 from api.settings import AgentSettings
 from segmentation.errors import FirebreakError
 
+# Collecting holds a thread for minutes: isolating and renewing must find one whatever is being collected.
+THREADS = 96
 log = structlog.get_logger(__name__)
 READY = "ready"
 RECORDER = "recorder.json"
@@ -115,7 +117,7 @@ class Agent:
         place = self._identity
         converter = agent_converter(self._key, control_key(place))
         client = await connect(place.temporal_address, place.temporal_namespace, converter)
-        executor = self._closing.enter_context(ThreadPoolExecutor(max_workers=16, thread_name_prefix="order"))
+        executor = self._closing.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="order"))
         guard = OrderGuard(self._host.workload_id, self._journal, self._report_refusal)
         async with Worker(
             client,
@@ -132,7 +134,11 @@ class Agent:
     def _tell_recording(self) -> None:
         """Say how the recorder came out: kernel events take seconds to compile, and orders don't wait for them."""
         status = self._recorder.wait_until_recording(RECORDING_SECONDS)
-        (self._settings.state_dir / RECORDER).write_text(status.model_dump_json(), encoding="utf-8")
+        try:
+            (self._settings.state_dir / RECORDER).write_text(status.model_dump_json(), encoding="utf-8")
+        except OSError as error:
+            # A full disk costs this line, not the orders that are waited for.
+            log.warning("how the recorder came out can't be written", reason=str(error))
         log.info("flight recorder", **status.model_dump())
 
     def _verbs(self) -> list[Callable[..., Any]]:

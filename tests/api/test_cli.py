@@ -21,7 +21,7 @@ from playbooks.gates import Gate
 from tests.activities.ledger.making import record, workload
 from tests.api.conftest import SECRETS
 from tests.api.temporal import FakeTemporal
-from tests.api.test_evidence import PACKETS, register
+from tests.api.test_evidence import ITEM, PACKETS, register
 
 Run = Callable[..., Result]
 
@@ -171,15 +171,15 @@ def test_evidence_is_fetched_checked_and_never_overwrites(
     digest = hashlib.sha256(PACKETS).hexdigest()
     register(
         dependencies,
-        dependencies.vault.put_stream("inc-1", "web-id-web.packets-1", "ring.pcapng", [PACKETS], sha256=digest),
+        dependencies.vault.put_stream("inc-1", ITEM, "ring.pcapng", [PACKETS], sha256=digest),
     )
-    fetch = ("evidence", "get", "inc-1", "web-id-web.packets-1", "--purpose", "court order 7")
+    fetch = ("evidence", "get", "inc-1", ITEM, "--purpose", "court order 7")
     fetched = asked(*fetch)
     assert fetched.exit_code == 0, fetched.output
     assert (tmp_path / "ring.pcapng").read_bytes() == PACKETS
     assert asked(*fetch).exit_code == 1
     assert not (tmp_path / "ring.pcapng.partial").exists()
-    assert "web-id-web.packets-1" in asked("evidence", "list", "inc-1").stdout
+    assert ITEM in asked("evidence", "list", "inc-1").stdout
     assert asked("evidence", "verify", "inc-1").exit_code == 0
     assert asked("evidence", "verify", str(dependencies.vault_dir / "case" / "inc-1")).exit_code == 0
 

@@ -74,9 +74,10 @@ class PlatformEvidence:
             ready = folder.readings()
             futures = [handing.submit(self._hand_over, order, opened, folder, reading) for reading in ready]
             _until_done(set(futures), "handing over to the vault")
-            items = tuple(future.result() for future in futures)
+            handed = [future.result() for future in futures]
+            items = tuple(item for item, _ in handed)
             result = PlatformCollected(items=items, nodes=tuple(n for reading in ready for n in reading.nodes))
-            if all(item.storage is not None or item.sha256 is None for item in items):
+            if not any(away for _, away in handed):
                 folder.finish(result)
             elif _time_left():
                 # What was collected is here, and the next try hands over the very same.
@@ -85,9 +86,10 @@ class PlatformEvidence:
 
     def _hand_over(
         self, order: CollectPlatformOrder, opened: Opened, folder: OrderFolder, reading: Reading
-    ) -> CollectedItem:
+    ) -> tuple[CollectedItem, bool]:
+        """The item, and whether the vault was away for it: what it refuses it will refuse again."""
         evidence_id = self._evidence_id(order.target, folder.key, reading.label)
-        outcome, size, sha256 = reading.outcome, 0, None
+        outcome, size, sha256, away = reading.outcome, 0, None, False
         storage: Storage | None = None
         if reading.has_body:
             body = folder.body(reading.label)
@@ -97,7 +99,8 @@ class PlatformEvidence:
                 storage = self._uploader.upload(order.incident_id, evidence_id, reading.name, body, sha256)
             except (OSError, FirebreakError) as error:
                 outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:MAX_REASON])
-        return CollectedItem(
+                away = isinstance(error, FirebreakError) and error.retryable
+        item = CollectedItem(
             evidence_id=evidence_id,
             kind=reading.kind,
             name=reading.name,
@@ -110,6 +113,7 @@ class PlatformEvidence:
             volatility_rank=reading.rank,
             storage=storage,
         )
+        return item, away
 
     def _evidence_id(self, target: Workload, key: str, label: str) -> str:
         """Begins as this worker's do. Bytes under it never change: who lost the folder has another key of its own."""
@@ -168,6 +172,7 @@ class _Collection:
         reason = f"{said} before it was done" if begun else f"{said} before its turn"
         found = Found(name, Outcome(state="missing", reason=reason))
         self._keep(name, self._opened.collectors[name], found, 0, datetime.now(UTC))
+        self._folder.set_done(name)
 
     def _keep(self, name: str, bound: Bound, found: Found, place: int, started: datetime) -> None:
         if found.content is not None and len(found.content) > MAX_ITEM_BYTES:

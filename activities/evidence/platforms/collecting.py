@@ -100,6 +100,10 @@ class Draft:
         except FirebreakError as error:
             self.problems.append(f"{name}: {error.summary}")
             return None
+        except (LookupError, ValueError, TypeError) as error:
+            # An answer that is not of the form we know.
+            self.problems.append(f"{name}: {type(error).__name__}: {error}"[:MAX_REASON])
+            return None
         self.parts[name] = found
         return found
 

@@ -24,6 +24,8 @@ from pydantic import TypeAdapter, ValidationError
 from activities.evidence.preview.documents import Preview, PreviewRequest, Refusal
 from activities.evidence.preview.errors import PreviewBusy, PreviewFailed, PreviewUnconfined
 
+# Of what the preview did not need: longer than that nobody waits for a digest.
+REST_SECONDS = 10.0
 SECONDS = 60.0
 ANSWER_BYTES = 8 << 20
 AT_ONCE = 2
@@ -114,8 +116,9 @@ class _Looking:
 
     def _hash_rest(self, pieces: Iterator[bytes]) -> bool:
         """Whether the end was reached."""
+        end = min(self._end, time.monotonic() + REST_SECONDS)
         for chunk in pieces:
-            if self._over.is_set() or time.monotonic() > self._end:
+            if self._over.is_set() or time.monotonic() > end:
                 return False
             self._digest.update(chunk)
         return True

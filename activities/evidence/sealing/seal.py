@@ -16,7 +16,7 @@ from temporalio import activity
 
 from activities.contracts.evidence import CustodyEvent, Manifest, Retention, SealCase, SealRef, TimestampSeal
 from activities.evidence import custody
-from activities.evidence.errors import SealBroken, VaultMissing, VaultRefused
+from activities.evidence.errors import SealBroken, VaultDenied, VaultMissing, VaultRefused
 from activities.evidence.mirroring import CaseChains, head_of
 from activities.evidence.register import CONTROL, EvidenceRegistry, retention_of
 from activities.evidence.sealing.envelope import open_envelope, sign_statement
@@ -158,7 +158,7 @@ class Sealing:
                 continue
             try:
                 self._vault.retain(case_id, manifest.item.evidence_id, _sealed_retention(manifest))
-            except VaultRefused as error:
+            except (VaultDenied, VaultRefused) as error:
                 return f"{manifest.item.evidence_id} is not kept as sealed evidence is: {error.summary}"
         return self._retain_record(case_id, ref)
 
@@ -167,7 +167,7 @@ class Sealing:
         sealed = self._chains.manifests(case_id)[: ref.manifests]
         try:
             self._vault.retain_case(case_id, longest(map(_sealed_retention, sealed)))
-        except VaultRefused as error:
+        except (VaultDenied, VaultRefused) as error:
             return f"The chains and seals of {case_id} are not kept as sealed evidence is: {error.summary}"
         return ""
 

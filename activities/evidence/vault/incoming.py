@@ -225,9 +225,9 @@ class Incoming:
         """Its file, whose digest is known: after a restart it is read again, beside the requests."""
         if not upload.spool.is_read:
             with self._lock:
-                if upload.reading is None or upload.reading.done():
-                    upload.reading = self._readers.submit(upload.spool.read)
                 reading = upload.reading
+                if reading is None or reading.done():
+                    reading = upload.read_by(self._readers.submit(upload.spool.read))
             try:
                 reading.result(READ_SECONDS)
             except TimeoutError as error:

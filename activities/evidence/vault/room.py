@@ -36,7 +36,15 @@ class Upload:
     @property
     def is_idle(self) -> bool:
         """Whether nothing has come for so long that its file need not be open, nor room be left for it."""
+        if self.reading is not None and not self.reading.done():
+            return False
         return time.monotonic() - self.moved > IDLE_SECONDS
+
+    def read_by(self, reading: "Future[None]") -> "Future[None]":
+        """What is there is read again, which takes as long as it is large; the sender goes on only afterwards."""
+        self.reading = reading
+        reading.add_done_callback(lambda _: setattr(self, "moved", time.monotonic()))
+        return reading
 
     def has(self, end: int, size: int | None) -> None:
         """So much came."""

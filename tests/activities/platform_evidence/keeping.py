@@ -7,9 +7,9 @@ from typing import Any
 
 from activities.contracts.evidence import CollectedItem, Storage
 from activities.contracts.platform_evidence import CollectPlatformOrder, PlatformCollected
+from activities.evidence.errors import VaultConflict, VaultUnavailable
 from activities.evidence.platforms.collect import OpenEvidence, PlatformEvidence
 from activities.evidence.vault.layout import host_prefix
-from segmentation.errors import FirebreakError
 from segmentation.workloads import Workload
 
 WORKER = Workload(workload_id="3f9ac0de00112233", kind="worker", name="worker-tests")
@@ -25,10 +25,10 @@ class Kept:
 
     def upload(self, incident_id: str, evidence_id: str, name: str, path: Path, sha256: str = "") -> Storage:
         if self.is_away:
-            raise FirebreakError("The vault does not answer.")
+            raise VaultUnavailable("The vault does not answer.")
         content = path.read_bytes()
         if self.artefacts.setdefault(evidence_id, content) != content:
-            raise FirebreakError(f"{evidence_id} is kept with other bytes.")
+            raise VaultConflict(f"{evidence_id} is kept with other bytes.")
         return Storage(uri=f"memory:{incident_id}/{evidence_id}/{name}", checksum=sha256)
 
     def document(self, item: CollectedItem) -> Any:
