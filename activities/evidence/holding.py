@@ -32,7 +32,7 @@ class Holds:
 
         Raises:
             HoldRefused: there is no such item, or nothing of it is kept.
-            VaultRefused: the vault can't; what it could hold stays held.
+            VaultDenied: the vault can't; what it could hold stays held.
         """
         items = self._items(case_id, evidence_id)
         for item in items:

@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from activities.evidence.errors import VaultDenied, VaultMissing, VaultRefused, VaultUnavailable
+from activities.evidence.errors import VaultDenied, VaultMissing, VaultUnavailable
 from activities.evidence.vault.locks import Lock
 
 # On the bucket; deploy/aws/vault-policy.json gives exactly these. Nothing here deletes or passes a lock by.
@@ -102,12 +102,12 @@ class Bucket:
         """Whether the bucket can be what a vault needs.
 
         Raises:
-            VaultRefused: it has no Object Lock, or may not be asked.
+            VaultDenied: it has no Object Lock, or may not be asked.
             VaultUnavailable: it does not answer.
         """
         answer = self.ask("get_object_lock_configuration")
         if answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
-            raise VaultRefused(f"{self.uri()} has no Object Lock.", hint="Make a bucket with Object Lock for evidence.")
+            raise VaultDenied(f"{self.uri()} has no Object Lock.", hint="Make a bucket with Object Lock for evidence.")
 
     def versions(self, prefix: str) -> Iterator[Version]:
         """Every version of every key that begins so, the newest of a key first."""

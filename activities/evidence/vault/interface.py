@@ -90,7 +90,7 @@ class Vault(Protocol):
         """
 
     def retain(self, case_id: str, evidence_id: str, retention: Retention) -> Storage:
-        """Keep it so at least; a retention is never shortened. Raises VaultRefused where the vault can't."""
+        """Keep it so at least; a retention is never shortened. Raises VaultDenied where the vault can't."""
 
     def hold(self, case_id: str, evidence_id: str, *, on: bool) -> Storage:
         """Legal hold on or off."""

@@ -52,7 +52,7 @@ def examine_vault(place: VaultPlace) -> str:
 
     Raises:
         VaultKeyRefused: the key can't be used.
-        VaultRefused: the bucket has no Object Lock, or may not be asked.
+        VaultDenied: the bucket has no Object Lock, or may not be asked.
         VaultUnavailable: it does not answer.
     """
     keys = open_keys(place)

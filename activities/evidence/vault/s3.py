@@ -64,7 +64,8 @@ class S3Vault:
             VaultMismatch: the bytes are not what was announced; nothing is kept.
             VaultConflict: the id is taken by other bytes or another name.
             VaultUnavailable: the bucket or our disk is away or full; nothing is kept.
-            VaultRefused: a name that is no name, or a bucket that does not lock.
+            VaultRefused: a name that is no name.
+            VaultDenied: a bucket that does not lock, or does not let us.
         """
         key = _artefact_key(case_id, evidence_id, name)
         with self._scratch.drafts.begin() as draft:
@@ -149,7 +150,7 @@ class S3Vault:
         return case.sealed(version).proven_digest() if is_encrypted(version) else self._artefacts.digest(version)
 
     def retain(self, case_id: str, evidence_id: str, retention: Retention) -> Storage:
-        """Lock it so at least; a lock is never loosened. Raises VaultRefused where S3 does not lock."""
+        """Lock it so at least; a lock is never loosened. Raises VaultDenied where S3 does not lock."""
         version = self.case(case_id).version(evidence_id)
         return self._artefacts.locked(version, Lock.asked(retention))
 
@@ -159,7 +160,7 @@ class S3Vault:
         return self._artefacts.held(version, on=on)
 
     def retain_case(self, case_id: str, retention: Retention) -> None:
-        """Lock what its documents and its head are read from so at least. Raises VaultRefused as `retain`."""
+        """Lock what its documents and its head are read from so at least. Raises VaultDenied as `retain`."""
         for version in self.case(case_id).record():
             make_stricter(self._bucket, version, Lock.asked(retention))
 

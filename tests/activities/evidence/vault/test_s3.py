@@ -11,6 +11,7 @@ import pytest
 
 from activities.evidence.errors import (
     VaultConflict,
+    VaultDenied,
     VaultMismatch,
     VaultMissing,
     VaultRefused,
@@ -182,5 +183,5 @@ def test_names_that_lead_elsewhere_are_refused(bucket_vault: S3Vault, change: di
 def test_bucket_that_is_away_is_unavailable_and_an_unknown_one_refused(place: VaultPlace, credentials: None) -> None:
     with pytest.raises(VaultUnavailable, match="does not answer"):
         put(open_vault(place.model_copy(update={"endpoint_url": "http://127.0.0.1:9"})))  # type: ignore[arg-type]
-    with pytest.raises(VaultRefused, match="NoSuchBucket"):
+    with pytest.raises(VaultDenied, match="NoSuchBucket"):
         put(open_vault(place.model_copy(update={"bucket": "nobodys-bucket"})))  # type: ignore[arg-type]

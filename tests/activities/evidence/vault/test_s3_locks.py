@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from activities.contracts.evidence import Retention, Storage
-from activities.evidence.errors import VaultRefused, VaultUnavailable
+from activities.evidence.errors import VaultDenied, VaultUnavailable
 from activities.evidence.vault.interface import AT_WILL
 from activities.evidence.vault.opening import VaultPlace, examine_vault
 from activities.evidence.vault.s3 import S3Vault
@@ -118,9 +118,9 @@ def test_record_of_a_case_is_held_and_let_go_of(make_vault: MakeVault, s3: Any, 
 
 def test_bucket_without_object_lock_is_no_vault(make_vault: MakeVault, place: VaultPlace) -> None:
     vault = make_vault(bucket=f"{BUCKET}-unlocked")
-    with pytest.raises(VaultRefused):
+    with pytest.raises(VaultDenied):
         examine_vault(place.model_copy(update={"bucket": f"{BUCKET}-unlocked"}))
-    with pytest.raises(VaultRefused):
+    with pytest.raises(VaultDenied):
         put(vault, 100)
 
 
