@@ -26,6 +26,8 @@ from segmentation.workloads import Frozen
 
 MANY = 10
 CUT_SECONDS = 30.0
+# Of an instance each look is a call like those that cut it.
+POLL_SECONDS = 0.005
 Await = Callable[[httpx.Client, str, Callable[[dict[str, Any]], bool]], dict[str, Any]]
 
 
@@ -125,7 +127,7 @@ class PlatformBench:
                 incident = self._api.get(f"/v1/incidents/{incident_id}").json()
                 states = [f"{t['workload']['name']}: {t['state']} {t['reason']}" for t in incident["targets"]]
                 raise LabError(f"{len(targets)} targets were not cut in {CUT_SECONDS:g} s: {'; '.join(states)}")
-            time.sleep(0.002)
+            time.sleep(POLL_SECONDS)
         return found
 
     def _release(self, incident_id: str) -> None:

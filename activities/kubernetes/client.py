@@ -68,6 +68,8 @@ def _seldom(hook: Hook | None) -> Hook | None:
             now = time.monotonic()
             if now - last[0] >= TOKEN_SECONDS:
                 hook(configuration)
+                # The package's own hook puts itself back in our place.
+                configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
                 last[0] = now
 
     return refresh

@@ -4,8 +4,8 @@ Owns the order of the requests: what does not need another's answer is asked at 
 nothing is cut. Read-only.
 """
 
-from collections.abc import Iterable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import structlog
@@ -26,7 +26,6 @@ from playbooks.platform_intent import PlatformIntent
 from segmentation.workloads import ClusterRef, Workload
 
 log = structlog.get_logger(__name__)
-AT_ONCE = 12
 # From so many nodes on, one list of all of them.
 MANY_NODES = 8
 OBSERVING = (
@@ -41,9 +40,13 @@ OBSERVING_ACCOUNTS = accounts.PERMISSIONS
 
 @dataclass(frozen=True)
 class Asking:
-    """By what a cluster is asked: one by one, by lists that several share; and what is known of it already."""
+    """By what a cluster is asked: one by one, by lists that several share; and what is known of it already.
+
+    `pool`: whose threads ask side by side, for every incident of the cluster; nothing in it waits for another in it.
+    """
 
     calls: Calls
+    pool: Executor
     lists: SharedLists
     facts: Discovery
     recent: Recent
@@ -58,34 +61,23 @@ def observe(asking: Asking, target: Workload, intent: PlatformIntent, holder: st
     reference = target.kubernetes
     if reference is None:
         raise TargetUnknown(f"{target.name} is no Kubernetes target: it names no cluster.")
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="observe") as pool:
-        try:
-            return _observe(pool, asking, (target.workload_id, reference, holder), intent)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _observe(
-    pool: Executor, asking: Asking, whom: tuple[str, ClusterRef, str], intent: PlatformIntent
-) -> KubernetesObservation:
-    target_id, reference, holder = whom
-    calls, lists, facts = asking.calls, asking.lists, asking.facts
+    calls, pool, lists, facts = asking.calls, asking.pool, asking.lists, asking.facts
     known = pool.submit(facts.known)
-    namespaces = pool.submit(lists.every, Place(NAMESPACES), metadata_only=True)
+    namespaces = lists.ask(Place(NAMESPACES), metadata_only=True)
     scope = _scope(reference)
-    around = Surroundings(pool, lists, scope) if scope else None
+    around = Surroundings(lists, scope) if scope else None
     found = find(calls, reference, intent.incident_id)
     pods = tuple(sorted((pod_seen(one, holder) for one in found.pods), key=lambda pod: (pod.namespace, pod.name)))
-    nodes = _nodes(pool, lists, found, pods)
+    nodes = _nodes(lists, found, pods)
     account = _account(pool, calls, found, pods, intent)
-    around = around or Surroundings(pool, lists, tuple(sorted({pod.namespace for pod in pods})))
+    around = around or Surroundings(lists, tuple(sorted({pod.namespace for pod in pods})))
     around.ask_policies(known.result())
-    seen = _seen(nodes, holder)
+    seen = _seen(nodes(), holder)
     read = Snapshot({Place(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"]): pod for pod in found.pods})
     policies = around.policies(facts, frozenset(node.name for node in seen), read)
-    asking.recent.note((intent.incident_id, target_id), read)
+    asking.recent.note((intent.incident_id, target.workload_id), read)
     return KubernetesObservation(
-        target_id=target_id,
+        target_id=target.workload_id,
         reference=found.reference,
         facts=known.result().facts,
         labels=found.target["metadata"].get("labels") or {},
@@ -106,20 +98,20 @@ def _scope(reference: ClusterRef) -> tuple[str, ...]:
     return (reference.namespace,) if reference.namespace and reference.resource != "Node" else ()
 
 
-def _nodes(pool: Executor, lists: SharedLists, found: Found, pods: Iterable[PodSeen]) -> list[Future[list[Raw]]]:
+def _nodes(lists: SharedLists, found: Found, pods: Iterable[PodSeen]) -> Callable[[], Iterable[Raw]]:
+    """Asked for; what is called returns them."""
     if found.reference.resource == "Node":
-        itself: Future[list[Raw]] = Future()
-        itself.set_result([found.target])
-        return [itself]
-    names = sorted({pod.node for pod in pods} - {""})
+        return lambda: [found.target]
+    names = {pod.node for pod in pods} - {""}
     if len(names) < MANY_NODES:
-        return [pool.submit(lists.every, Place(NODES), fields=f"metadata.name={name}") for name in names]
-    return [pool.submit(lambda: [one for one in lists.every(Place(NODES)) if one["metadata"]["name"] in names])]
+        asked = [lists.ask(Place(NODES), fields=f"metadata.name={name}") for name in sorted(names)]
+    else:
+        asked = [lists.ask(Place(NODES))]
+    return lambda: (one for few in asked for one in few.result() if one["metadata"]["name"] in names)
 
 
-def _seen(nodes: Iterable[Future[list[Raw]]], holder: str) -> tuple[NodeSeen, ...]:
-    found = (node_seen(one, holder) for asked in nodes for one in asked.result())
-    return tuple(sorted(found, key=lambda node: node.name))
+def _seen(nodes: Iterable[Raw], holder: str) -> tuple[NodeSeen, ...]:
+    return tuple(sorted((node_seen(one, holder) for one in nodes), key=lambda node: node.name))
 
 
 def _account(

@@ -8,6 +8,7 @@ is `activities.killswitch.engine`'s.
 
 import functools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from kubernetes.client import ApiClient
 from pydantic import JsonValue
@@ -28,6 +29,8 @@ from playbooks.platform_intent import PlatformIntent
 from segmentation.errors import FirebreakError
 from segmentation.workloads import Name, Workload
 
+# Requests to one cluster, whoever they are for; fewer than its client keeps connections.
+AT_ONCE = 24
 # What every worker may. The other is optional: who may bind roles can give itself every right there is.
 BASE: Attributes = {**objects.ATTRIBUTES, **parts.ATTRIBUTES}
 IDENTITY: Attributes = {**identities.ATTRIBUTES, **bindings.ATTRIBUTES}
@@ -102,7 +105,8 @@ def open_platform(clusters: Mapping[str, ApiClient]) -> OpenPlatform:
 
 
 def _asking(calls: Calls) -> Asking:
-    return Asking(calls, SharedLists(calls), Discovery(calls), Recent())
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"observe-{calls.cluster}")
+    return Asking(calls, pool, SharedLists(calls, pool), Discovery(calls), Recent())
 
 
 def _attribute(setting: Setting) -> Attribute:

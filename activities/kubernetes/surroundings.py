@@ -4,8 +4,8 @@ Owns which lists are asked for and what of them matters. A few namespaces are as
 of the whole cluster.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from activities.killswitch.platform import PlatformUnreachable
@@ -30,7 +30,7 @@ PERMISSIONS = (*apis.permissions_to_list(), *(Place(api).permission("list") for 
 
 @dataclass(frozen=True)
 class Listing:
-    """A list on its way. `whole`: the namespaces of which it has everything; an empty one is the cluster."""
+    """A list on its way. `whole`: the namespaces that it is of, and has everything of; an empty one is the cluster."""
 
     kind: str
     api: Api
@@ -41,12 +41,11 @@ class Listing:
 class Surroundings:
     """The lists around some namespaces; asked for at once, read when they are there."""
 
-    def __init__(self, pool: Executor, lists: SharedLists, namespaces: tuple[str, ...]) -> None:
-        self._submit: Callable[..., Future[list[Raw]]] = pool.submit
+    def __init__(self, lists: SharedLists, namespaces: tuple[str, ...]) -> None:
         self._lists = lists
         self._namespaces = namespaces
         self._selecting = [
-            Listing(kind, api, self._list(Place(api, one)))
+            Listing(kind, api, lists.ask(Place(api, one)))
             for kind, api in _SELECTING.items()
             for one in self._asked(namespaces)
         ]
@@ -63,7 +62,7 @@ class Surroundings:
                 # The same objects once more, as Calico's API server stores them.
                 continue
             if api.plural in apis.CLUSTER_WIDE.get(api.group, ()):
-                self._policies.append(Listing("", api, self._list(Place(api)), ("",)))
+                self._policies.append(Listing("", api, self._lists.ask(Place(api)), ("",)))
             elif api != NETWORK_POLICIES:
                 # A policy in the mesh's own namespace holds for every other one.
                 root = known.mesh_namespaces if api.group == apis.ISTIO else ()
@@ -100,17 +99,8 @@ class Surroundings:
     def _namespaced(self, api: Api, namespaces: tuple[str, ...]) -> Iterator[Listing]:
         wanted = tuple(dict.fromkeys(namespaces))
         for one in self._asked(wanted):
-            yield Listing("", api, self._only(Place(api, one), wanted), (one,) if one else wanted)
-        yield Listing("", api, self._submit(self._lists.every, Place(api), labels=INCIDENT))
-
-    def _only(self, place: Place, namespaces: tuple[str, ...]) -> Future[list[Raw]]:
-        def within() -> list[Raw]:
-            return [one for one in self._lists.every(place) if one["metadata"]["namespace"] in namespaces]
-
-        return self._submit(within)
-
-    def _list(self, place: Place) -> Future[list[Raw]]:
-        return self._submit(self._lists.every, place)
+            yield Listing("", api, self._lists.ask(Place(api, one)), (one,) if one else wanted)
+        yield Listing("", api, self._lists.ask(Place(api), labels=INCIDENT))
 
     def _asked(self, namespaces: tuple[str, ...]) -> tuple[str, ...]:
         return namespaces if len(namespaces) < MANY_NAMESPACES else ("",)
@@ -118,11 +108,12 @@ class Surroundings:
 
 def _items(listing: Listing, discovery: Discovery) -> list[Raw]:
     try:
-        return listing.items.result()
+        items = listing.items.result()
     except ApiMissing as error:
         # What is known of the cluster is out of date: whoever looks again finds out what it serves now.
         discovery.forget()
         raise PlatformUnreachable(f"{error.summary} It was served less than a minute ago.") from error
+    return [one for one in items if _namespace(one) in listing.whole] if listing.whole else items
 
 
 def _namespace(found: Raw) -> str:

@@ -1,6 +1,7 @@
 """Credentials: those of a pod that the worker runs in, and how often they are looked for."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,10 +39,16 @@ def test_a_worker_in_a_pod_uses_its_service_account(in_pod: Path, ground: Ground
 def test_a_newer_token_is_looked_for_seldom_and_not_never(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     looked: list[Configuration] = []
+
+    def look(configuration: Any) -> None:
+        looked.append(configuration)
+        configuration.refresh_api_key_hook = look  # as the package's own does
+
     monkeypatch.setattr("activities.kubernetes.client.time.monotonic", lambda: now[0])
-    hook = client._seldom(looked.append)
+    hook = client._seldom(look)
     assert hook is not None
-    configuration = Configuration()
+    configuration: Any = Configuration()
+    configuration.refresh_api_key_hook = hook
     for now[0] in (0.0, 1.0, client.TOKEN_SECONDS - 1, client.TOKEN_SECONDS, client.TOKEN_SECONDS + 1):
-        hook(configuration)
+        configuration.refresh_api_key_hook(configuration)
     assert len(looked) == 2

@@ -1,6 +1,7 @@
 """What is not asked for twice: how long it serves, whom, and by how few requests an incident is contained."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
@@ -37,13 +38,21 @@ from tests.activities.kubernetes.making import (
 TEN = 10
 
 
+@pytest.fixture
+def pool() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
 def names(lists: SharedLists, ground: Ground) -> list[str]:
-    return [one["metadata"]["name"] for one in lists.every(Place(NETWORK_POLICIES, ground.name))]
+    return [one["metadata"]["name"] for one in lists.ask(Place(NETWORK_POLICIES, ground.name)).result()]
 
 
-def test_a_list_serves_for_a_moment_and_is_then_asked_for_anew(worker: ApiClient, ground: Ground) -> None:
+def test_a_list_serves_for_a_moment_and_is_then_asked_for_anew(
+    worker: ApiClient, ground: Ground, pool: Executor
+) -> None:
     now = [0.0]
-    lists = SharedLists(Calls(worker, CLUSTER), clock=lambda: now[0])
+    lists = SharedLists(Calls(worker, CLUSTER), pool, clock=lambda: now[0])
     assert names(lists, ground) == []
     ground.policy("later", {"podSelector": {}})
     now[0] = FRESH_SECONDS * 0.9
@@ -52,9 +61,9 @@ def test_a_list_serves_for_a_moment_and_is_then_asked_for_anew(worker: ApiClient
     assert names(lists, ground) == ["later"]
 
 
-def test_a_failure_is_not_remembered(worker: ApiClient, ground: Ground) -> None:
+def test_a_failure_is_not_remembered(worker: ApiClient, ground: Ground, pool: Executor) -> None:
     with fronted(worker, Busy(refusals=1, code=500)) as client:
-        lists = SharedLists(Calls(client, CLUSTER))
+        lists = SharedLists(Calls(client, CLUSTER), pool)
         with pytest.raises(PlatformUnreachable):
             names(lists, ground)
         assert names(lists, ground) == []
