@@ -8,8 +8,8 @@ intruder still talks. Every target has an answer of its own, and one that fails 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -43,8 +43,7 @@ Choice = tuple[ContainStart, Planned]
 IsAllowed = Callable[[ContainStart, Planned], bool]
 
 
-@dataclass(frozen=True)
-class Setback:
+class Setback(NamedTuple):
     """Why a target was not contained at once, and the plan if one was made. No error: people have to be asked.
 
     `for_all`: the error is of an order about several, and says nothing of any one of them: each is tried alone.

@@ -7,9 +7,9 @@ Owns whom to ask and whose answer counts for what. The verdict drawn from the an
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
@@ -35,8 +35,7 @@ PATIENCE = timedelta(seconds=15)
 BY_PORT = {"new", "bystander"}
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """The target as one witness may measure it: what has to be cut from there, and what has to stay."""
 
     cut: tuple[ProbeTarget, ...]

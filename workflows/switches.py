@@ -10,9 +10,8 @@ them is in `workflows.host_switch`, how a platform does in `workflows.platform_s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
@@ -28,16 +27,14 @@ Standing = Isolated | Contained
 PATIENCE = timedelta(minutes=5)
 
 
-@dataclass(frozen=True)
-class Renewal:
+class Renewal(NamedTuple):
     """Until when the lease runs now, and what was noticed on the way."""
 
     until: datetime
     note: str = ""
 
 
-@dataclass(frozen=True)
-class LettingGo:
+class LettingGo(NamedTuple):
     """What a release did. `ours` are the settings of ours that somebody else has changed: people decide on them."""
 
     restored: bool

@@ -26,7 +26,6 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.evidence.register import EvidenceRegistry
 from activities.evidence.sealing.seal import Sealing
@@ -48,6 +47,7 @@ from api.processes.describe import CATALOG, Describer
 from api.processes.dispatcher import CONTROL_QUEUE, Dispatcher
 from api.processes.rehearsal import rehearse
 from api.processes.restraints import Restrainer
+from api.processes.sandbox import workflow_runner
 from api.processes.sealing import open_authority, open_signer, open_trust
 from api.settings import WorkerSettings
 from api.sources import Sources
@@ -76,22 +76,6 @@ WORKFLOWS = [
     PlanTargetWorkflow,
     DetectWorkflow,
 ]
-# Pure by contract (import-linter holds it): loaded once instead of once per workflow run.
-PURE = (
-    "activities",
-    "playbooks",
-    "segmentation",
-    "pydantic",
-    "pydantic_core",
-    "rfc8785",
-    "yaml",
-    "structlog",
-)
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The SDK's sandbox with its restrictions on, sharing only pure modules."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PURE))
 
 
 async def run_worker(settings: WorkerSettings) -> None:

@@ -18,7 +18,8 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from activities.orders.codec import Seal, control_converter
-from api.processes.worker import WORKFLOWS, workflow_runner
+from api.processes.sandbox import workflow_runner
+from api.processes.worker import WORKFLOWS
 from tests.histories.keys import CONTROL, SEAL, public_host_key
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))

@@ -32,7 +32,8 @@ from activities.orders.interceptor import ErrorTranslation, OrderGuard
 from activities.orders.journal import OrderJournal
 from activities.orders.keys import public_bytes
 from api.processes.dispatcher import workflow_id
-from api.processes.worker import WORKFLOWS, workflow_runner
+from api.processes.sandbox import workflow_runner
+from api.processes.worker import WORKFLOWS
 from playbooks.gates import Decision, PlanHash, Role, Verdict
 from tests.histories.keys import CONTROL, SEAL, host_key, public_host_key
 from tests.workflows.cast import LAST_OCTET, incident_start, workload

@@ -7,7 +7,7 @@ from temporalio.client import Client
 
 from activities.contracts.host import ProbeOrder, ReleaseOrder
 from activities.contracts.incident import IncidentSnapshot, TargetStatus
-from api.processes.worker import workflow_runner
+from api.processes.sandbox import workflow_runner
 from segmentation.workloads import Workload
 from tests.workflows.case import Case
 from tests.workflows.control import Desk

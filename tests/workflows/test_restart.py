@@ -2,7 +2,7 @@
 
 from activities.contracts.host import IsolateOrder
 from activities.contracts.incident import IncidentSnapshot
-from api.processes.worker import workflow_runner
+from api.processes.sandbox import workflow_runner
 from tests.workflows.case import Case
 from tests.workflows.cast import GATE, playbook
 from tests.workflows.history import scheduled

@@ -15,7 +15,7 @@ from activities.contracts.evidence import CaseVerdict, SealCase, SealRef, Timest
 from activities.contracts.incident import GateStatus, RenderReport, Report
 from activities.evidence.errors import SignerUnusable, TimestampAway, VaultDenied
 from activities.orders.interceptor import ErrorTranslation
-from api.processes.worker import workflow_runner
+from api.processes.sandbox import workflow_runner
 from playbooks.gates import Decision, Gate, GateSpec, Verdict
 from tests.activities.report.sample import snapshot
 from workflows.aftermath import approvals

@@ -17,7 +17,8 @@ from api.processes.describe import Describer
 from api.processes.dispatcher import CONTROL_QUEUE
 from api.processes.rehearsal import rehearse
 from api.processes.restraints import Restrainer
-from api.processes.worker import WORKFLOWS, control_activities, workflow_runner
+from api.processes.sandbox import workflow_runner
+from api.processes.worker import WORKFLOWS, control_activities
 from api.settings import WorkerSettings, load
 from playbooks.playbook import Playbook
 from playbooks.safeguards import Limits, Protected, Safeguards
