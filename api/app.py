@@ -19,6 +19,7 @@ from api import (
     previews,
     problems,
     stop,
+    timestamps,
     uploads,
 )
 from api.dependencies import ApiDependencies
@@ -42,6 +43,7 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
         containments,
         evidence,
         custody,
+        timestamps,
         previews,
         evidence_links,
         uploads,

@@ -11,9 +11,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
-from temporalio.client import Client, WorkflowFailureError
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.client import Client
 
 from activities.contracts.incident import IncidentSnapshot, ReleaseRequest
 from activities.contracts.response import PlanDocument, PlanStart
@@ -23,7 +21,7 @@ from api.dependencies import ApiDependencies, Given
 from api.errors import BodyInvalid, Conflict, NotFound
 from api.incidents import incident_workflow
 from api.problems import documented
-from api.updates import TemporalAway, UpdateRefused, connect, update_workflow
+from api.updates import CONTROL_QUEUE, connect, update_workflow, waited_for
 from playbooks.alerts import REQUESTED, Alert, Event, ReceivedAlert, Rule
 from playbooks.host_isolation import IsolationIntent
 from playbooks.platform_intent import PlatformIntent
@@ -33,7 +31,6 @@ from segmentation.workloads import Frozen, Inventory, Workload
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Why = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-CONTROL_QUEUE = "control"
 PLAN_SECONDS = 60
 HELD = {"isolated", "applying"}
 EXAMPLE = "k8s:prod/shop/pod/web-5d9"
@@ -147,7 +144,12 @@ def _intent(given: ApiDependencies, target: Workload, incident_id: str) -> Isola
 
 
 async def _planned(client: Client, start: PlanStart) -> PlanDocument:
-    try:
+    target = start.target
+    silent = Conflict(
+        f"{target.name} could not be planned for: nobody on {target.queue} answered in {PLAN_SECONDS} s.",
+        hint="See that its agent, or the worker of its platform, runs.",
+    )
+    with waited_for(code="plan-refused", silent=silent):
         document: PlanDocument = await client.execute_workflow(
             "PlanTargetWorkflow",
             start,
@@ -156,24 +158,7 @@ async def _planned(client: Client, start: PlanStart) -> PlanDocument:
             result_type=PlanDocument,
             execution_timeout=timedelta(seconds=PLAN_SECONDS),
         )
-    except WorkflowFailureError as error:
-        raise _refused(error, start.target) from error
-    except RPCError as error:
-        raise TemporalAway("Temporal did not take it.", hint="See firebreak doctor, then ask again.") from error
     return document
-
-
-def _refused(error: WorkflowFailureError, target: Workload) -> Exception:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ApplicationError):
-        cause = cause.__cause__
-    if isinstance(cause, ApplicationError):
-        hint = str(cause.details[0]) if cause.details else ""
-        return UpdateRefused(cause.type or "plan-refused", cause.message, hint=hint)
-    return Conflict(
-        f"{target.name} could not be planned for: nobody on {target.queue} answered in {PLAN_SECONDS} s.",
-        hint="See that its agent, or the worker of its platform, runs.",
-    )
 
 
 def _holders(given: ApiDependencies, target: Workload) -> tuple[str, ...]:

@@ -14,11 +14,9 @@ import structlog
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, StringConstraints
-from temporalio.client import WorkflowFailureError
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
 
-from activities.contracts.evidence import EvidenceId, SealCase, SealRef
+from activities.contracts.custody import SealCase, SealRef
+from activities.contracts.evidence import EvidenceId
 from activities.evidence.contents import CaseContents, read_case
 from activities.evidence.errors import ExportBroken
 from activities.evidence.export.bag import Bag, plan_bag
@@ -26,13 +24,12 @@ from activities.evidence.export.tar import MEDIA_TYPE, stream_tar, tar_size
 from activities.evidence.holding import Holds
 from activities.evidence.holds import StandingHolds
 from api.auth import Approver, Responder
-from api.containments import CONTROL_QUEUE
 from api.dependencies import ApiDependencies, Given
 from api.errors import Unavailable
 from api.incidents import find_incident, incident_workflow
 from api.paths import IncidentId
 from api.problems import Responses, documented
-from api.updates import TemporalAway, UpdateRefused, connect
+from api.updates import CONTROL_QUEUE, connect, waited_for
 from segmentation.workloads import Frozen
 
 SEAL_SECONDS = 120
@@ -121,7 +118,10 @@ async def export_evidence(
 
 async def _seal(given: ApiDependencies, request: SealCase) -> SealRef:
     client = await connect(given)
-    try:
+    silent = Unavailable(
+        f"The case was not sealed within {SEAL_SECONDS} s.", hint="See that the worker runs and has its signing key."
+    )
+    with waited_for(code="seal-refused", silent=silent):
         ref: SealRef = await client.execute_workflow(
             "SealCaseWorkflow",
             request,
@@ -130,23 +130,7 @@ async def _seal(given: ApiDependencies, request: SealCase) -> SealRef:
             result_type=SealRef,
             execution_timeout=timedelta(seconds=SEAL_SECONDS),
         )
-    except WorkflowFailureError as error:
-        raise _refused(error) from error
-    except RPCError as error:
-        raise TemporalAway("Temporal did not take it.", hint="See firebreak doctor, then ask again.") from error
     return ref
-
-
-def _refused(error: WorkflowFailureError) -> Exception:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ApplicationError):
-        cause = cause.__cause__
-    if isinstance(cause, ApplicationError):
-        hint = str(cause.details[0]) if cause.details else ""
-        return UpdateRefused(cause.type or "seal-refused", cause.message, hint=hint)
-    return Unavailable(
-        f"The case was not sealed within {SEAL_SECONDS} s.", hint="See that the worker runs and has its signing key."
-    )
 
 
 def _plan(given: ApiDependencies, incident_id: str) -> Bag:

@@ -19,7 +19,8 @@ from typing import ClassVar
 
 from fastapi.responses import Response, StreamingResponse
 
-from activities.contracts.evidence import CollectedItem, CustodyAction
+from activities.contracts.custody import CustodyAction
+from activities.contracts.evidence import CollectedItem
 from activities.evidence import custody
 from activities.evidence.receive import content_digest
 from api.dependencies import ApiDependencies

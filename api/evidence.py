@@ -13,14 +13,8 @@ from urllib.parse import unquote, urlsplit
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from activities.contracts.evidence import (
-    CaseVerdict,
-    CustodyEvent,
-    EvidenceKind,
-    Manifest,
-    OutcomeState,
-    VerifyCase,
-)
+from activities.contracts.custody import CaseVerdict, CustodyEvent, Manifest, VerifyCase
+from activities.contracts.evidence import EvidenceKind, OutcomeState
 from activities.evidence.errors import VaultMissing
 from activities.ledger.evidence import EvidenceFilter, EvidencePage
 from api.auth import VIEWER, Responder

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from activities.contracts.evidence import Manifest
+from activities.contracts.custody import Manifest
 from activities.contracts.incident import IncidentSnapshot
 from activities.evidence.preview.documents import PreviewOfItem, PreviewRequest
 from activities.evidence.preview.process import Examined, preview_item

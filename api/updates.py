@@ -1,19 +1,28 @@
-"""Speaking to workflows: Updates, and what their refusals mean.
+"""Speaking to workflows: Updates, workflows that are waited for, and what their refusals mean.
 
-Owns the way of a request to a workflow and back. A validator's refusal carries the code of the error that it
-raised; it becomes that error's problem.
+Owns the way of a request to a workflow and back. A refusal carries the code of the error that was raised there; it
+becomes that error's problem.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from pydantic import BaseModel
-from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.dependencies import ApiDependencies
 from api.errors import ApiError, Conflict, Unavailable
+
+CONTROL_QUEUE = "control"
 
 
 class UpdateRefused(ApiError):
@@ -84,12 +93,39 @@ async def connect(given: ApiDependencies) -> Client:
         ) from error
 
 
+@contextmanager
+def waited_for(*, code: str, silent: ApiError) -> Iterator[None]:
+    """What a workflow that is run to its end may end with.
+
+    Raises:
+        UpdateRefused: with the reason of the error in it, or `code` where that names none.
+        TemporalAway: it was not taken.
+        ApiError: `silent`, where it ended without an error of ours, as one does that nobody worked on in time.
+    """
+    try:
+        yield
+    except WorkflowFailureError as error:
+        raise _ending(error, code, silent) from error
+    except RPCError as error:
+        raise TemporalAway("Temporal did not take it.", hint="See firebreak doctor, then ask again.") from error
+
+
+def _ending(error: WorkflowFailureError, code: str, silent: ApiError) -> ApiError:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ApplicationError):
+        cause = cause.__cause__
+    return silent if cause is None else _refused(cause, code)
+
+
 def _refusal(error: WorkflowUpdateFailedError) -> ApiError:
-    cause = error.cause
-    if not isinstance(cause, ApplicationError):
+    if not isinstance(error.cause, ApplicationError):
         return Conflict("The workflow could not do it.", hint="Its history says why.")
+    return _refused(error.cause, "update-refused")
+
+
+def _refused(cause: ApplicationError, code: str) -> UpdateRefused:
     hint = str(cause.details[0]) if cause.details else ""
-    return UpdateRefused(cause.type or "update-refused", cause.message, hint=hint)
+    return UpdateRefused(cause.type or code, cause.message, hint=hint)
 
 
 def _unreached(error: RPCError, workflow_id: str) -> ApiError:

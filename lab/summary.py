@@ -1,6 +1,6 @@
 """What a run of the demo measured.
 
-Owns the shape of `summary.json`. Never invents a figure: what was not measured is None.
+Owns the shape of `summary.json`, and what a run must have shown. Never invents a figure: what was not measured is None.
 """
 
 from pathlib import Path
@@ -55,3 +55,24 @@ class Summary(Frozen):
     def write(self, path: Path) -> None:
         """As JSON."""
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def shortcomings(summary: Summary) -> list[str]:
+    """What the demo claims and this run did not show."""
+    claims = {
+        "every kind of traffic is cut": set(summary.cut.model_dump().values()) == {"cut"},
+        "the containment is proven by peers": summary.proof == "effective",
+        "the lifeline lives": summary.lifeline == "open",
+        "bystanders are not disturbed": summary.bystanders == "open",
+        "every item of evidence verifies": 0 < summary.evidence.items == summary.evidence.verified,
+        "packets were captured": summary.evidence.packets > 0,
+        "every capture agrees with its manifest": 0
+        < summary.evidence.captures.captures
+        == summary.evidence.captures.agreeing,
+        "the intruder was captured before the cut": summary.evidence.captures.before_the_cut > 0,
+        "eBPF events were recorded": summary.evidence.ebpf_events > 0,
+        "the intruder was ended": summary.intruder_ended,
+        "the isolation was released": summary.released,
+        "the ruleset is the one before": summary.restored,
+    }
+    return [claim for claim, seen in claims.items() if not seen]

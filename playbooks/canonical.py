@@ -12,6 +12,8 @@ from typing import Any
 import rfc8785
 from pydantic import BaseModel
 
+from segmentation.bounds import MAX_INTEGER
+
 
 def canonical(document: BaseModel | dict[str, Any] | list[Any]) -> bytes:
     """RFC 8785 canonical JSON; floats and integers beyond 2**53 are refused by the library."""
@@ -22,3 +24,12 @@ def canonical(document: BaseModel | dict[str, Any] | list[Any]) -> bytes:
 def digest(document: BaseModel | dict[str, Any] | list[Any]) -> str:
     """SHA-256 of the canonical form, as `sha256:` and 64 hex digits."""
     return "sha256:" + hashlib.sha256(canonical(document)).hexdigest()
+
+
+def has_canonical_form(part: Any) -> bool:
+    """Whether `canonical` takes what was read from JSON: every number of it has a canonical form."""
+    if isinstance(part, dict):
+        return all(map(has_canonical_form, part.values()))
+    if isinstance(part, list):
+        return all(map(has_canonical_form, part))
+    return not isinstance(part, int | float) or abs(part) <= MAX_INTEGER

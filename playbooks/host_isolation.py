@@ -11,15 +11,23 @@ can compare digests. Never applies it.
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyAddress
+from pydantic import Field, IPvAnyAddress, StringConstraints
 
 from playbooks import isolation_rules
 from playbooks.canonical import digest
 from playbooks.isolation_modes import ISOLATE_ALL, EgressOnly, IsolateAll, Mode, in_words, tag
 from playbooks.nftables import NftCommand
+from segmentation.bounds import Count, Line, Word
 from segmentation.workloads import Frozen, Name
+
+# More than hosts have; an answer of that many would be too large as a whole.
+MAX_DEVICES, MAX_TABLES = 1 << 16, 4096
+# Planning takes it apart: five words at least, the first two without a space.
+_BLANK, _CONTROL = r"\x00-\x20\x7f", r"\x00-\x1f\x7f"
+BASE_CHAIN = re.compile(rf"^[^{_BLANK}]+ [^{_BLANK}]+ [^{_CONTROL}]+ [^{_BLANK}]+ [^{_BLANK}]+$")
+BaseChain = Annotated[str, StringConstraints(pattern=BASE_CHAIN.pattern, max_length=2000)]
 
 
 def _is_empty(found: tuple[str, ...]) -> bool:
@@ -39,30 +47,38 @@ class Interface(Frozen):
     """A network device of a host as observed."""
 
     name: str = Field(pattern=r"^[^\s/\"{}]{1,15}$")
-    ifindex: int
-    mac: str = ""
-    addresses: tuple[IPvAnyAddress, ...] = ()
+    ifindex: Count
+    mac: Word = ""
+    addresses: tuple[IPvAnyAddress, ...] = Field(default=(), max_length=MAX_DEVICES)
 
 
 class HostObservation(Frozen):
     """What a host looked like before a change: enough to know what was there and to compare afterwards."""
 
     host_id: Name
-    boot_id: str
-    kernel: str
-    netns_inode: int
-    interfaces: tuple[Interface, ...]
-    ruleset_digest: str = Field(description="Digest of the ruleset without handles, counters and countdowns.")
-    base_chains: tuple[str, ...] = Field(description="`family table chain hook priority` of every base chain.")
-    firebreak_tables: tuple[str, ...] = Field(
-        default=(), description="Names of our own tables in force: loaded, and armed if they have a dead-man."
+    boot_id: Word
+    kernel: Word
+    netns_inode: Count
+    interfaces: tuple[Interface, ...] = Field(max_length=MAX_DEVICES)
+    ruleset_digest: Word = Field(description="Digest of the ruleset without handles, counters and countdowns.")
+    base_chains: tuple[BaseChain, ...] = Field(
+        max_length=MAX_TABLES, description="`family table chain hook priority` of every base chain."
     )
-    ruleset_outline: dict[str, str] = Field(
+    firebreak_tables: tuple[Word, ...] = Field(
+        default=(),
+        max_length=MAX_TABLES,
+        description="Names of our own tables in force: loaded, and armed if they have a dead-man.",
+    )
+    ruleset_outline: dict[Line, Word] = Field(
         default_factory=dict,
+        max_length=MAX_TABLES,
         description="Digest of each table, chain and set of others, to name what differs later.",
     )
-    bridges: tuple[str, ...] = Field(
-        default=(), exclude_if=_is_empty, description="Bridge devices with ports: what passes them never meets IP."
+    bridges: tuple[Word, ...] = Field(
+        default=(),
+        max_length=MAX_DEVICES,
+        exclude_if=_is_empty,
+        description="Bridge devices with ports: what passes them never meets IP.",
     )
 
     def without(self, table: str) -> "HostObservation":
@@ -94,8 +110,8 @@ class HostChange(Frozen):
 
     incident_id: Name
     host_id: Name
-    table: str
-    devices: tuple[str, ...]
+    table: Word
+    devices: tuple[Word, ...] = Field(max_length=MAX_DEVICES)
     lease_seconds: int
     ends: Literal["open", "closed"]
     summary: tuple[str, ...] = Field(description="The change in words, for the people who decide.")

@@ -1,16 +1,24 @@
 """What a response wants of a target on a platform. Pure.
 
-Owns the options of a playbook's `contain.kubernetes` and `contain.aws`, and the intent made of them for one incident.
+Owns the options of a playbook's `contain.kubernetes` and `contain.aws`, the intent made of them for one incident, its
+mark on what is made, and the refusal of what another incident has marked.
 Planning is in `playbooks.kubernetes` and `playbooks.aws`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, IPvAnyNetwork
 
+from segmentation.errors import FirebreakError
 from segmentation.workloads import Frozen, Name
 
 Mechanism = Literal["auto", "admin-network-policy", "cilium", "calico", "network-policy"]
+
+
+class TargetHeld(FirebreakError):
+    """Another incident contains this target already."""
+
+    code: ClassVar[str] = "target-held"
 
 
 class KubernetesSpec(Frozen):

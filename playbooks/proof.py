@@ -6,16 +6,18 @@ itself: only measurements of others decide `effective`; its own are kept and mar
     conclude(cuts, lifeline)   # -> Proof(verdict="effective", ...)
 """
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
+from segmentation.bounds import Line, Moment, Word
 from segmentation.workloads import Frozen, Name
 
 Aspect = Literal["new", "established", "ipv6", "lifeline", "bystander"]
 Result = Literal["cut", "open", "unknown"]
 Verdict = Literal["effective", "partial", "unproven"]
+# One witness's; it sums up what more there is.
+MAX_MEASUREMENTS = 256
 Configuration = Literal["stands", "differs", "unknown"]
 
 
@@ -28,11 +30,11 @@ class Measurement(Frozen):
 
     aspect: Aspect
     result: Result = Field(description="`open` is the good answer for lifeline and bystander.")
-    method: str = Field(description="For example `tcp-connect 10.0.0.2:8000`, `silence 400 ms`.")
+    method: Word = Field(description="For example `tcp-connect 10.0.0.2:8000`, `silence 400 ms`.")
     witness: Name = Field(description="Host that measured.")
     subject: Name = Field(description="Host that was measured.")
-    measured_at: datetime
-    detail: str = ""
+    measured_at: Moment
+    detail: Line = ""
     applicable: bool = Field(default=True, description="False: the subject has nothing of this kind to measure.")
 
     @property
@@ -100,7 +102,7 @@ def _bystanders(measurements: tuple[Measurement, ...]) -> Result:
 def _is_not_applicable(measurements: tuple[Measurement, ...], aspect: str) -> bool:
     """Whether all who looked found nothing to measure: a host without IPv6 can still be cut off."""
     alike = [m for m in measurements if m.aspect == aspect]
-    return bool(alike) and not any(m.applicable for m in alike)
+    return bool(alike) and not any(m.applicable or m.result != "unknown" for m in alike)
 
 
 def _worst(measurements: tuple[Measurement, ...], aspect: str, good: Result = "cut") -> Result:

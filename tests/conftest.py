@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.cluster_fixture"]
+pytest_plugins = ["tests.cluster_fixture", "tests.siem_fixture"]
 
 # Loopback, and the test networks that are built from namespaces here.
 ALLOWED = (

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from segmentation.workloads import Workload
 
 from workflows.containment import Containments
+from workflows.listing import INTRUDERS_BYTES, ITEMS_BYTES, of_intruders, of_items, shares
 from workflows.orders import reason_of
 from workflows.record import IncidentRecord
 
@@ -44,14 +45,21 @@ class Aftermath:
         for problem in (r for r in results if isinstance(r, BaseException)):
             self._record.note("forensics-failed", f"A collection failed: {reason_of(problem)}")
         collected = [r for r in results if isinstance(r, CollectResult)]
-        # Two pods of one node bring the same capture of it.
-        found = {item.evidence_id: item for result in collected for item in result.items}
-        items = tuple(found.values())
-        intruders = tuple(p for result in collected for p in result.intruders)
-        self._record.update(evidence=items, intruders=intruders, waiting_for="")
-        self._record.note("evidence-collected", f"{len(items)} items collected.", items=len(items))
+        self._list(collected)
         for words in (p for result in collected for p in result.problems):
             self._record.note("forensics-problem", words)
+
+    def _list(self, collected: list[CollectResult]) -> None:
+        """With the incident as many as fit; the case tells of all, and remediation goes by each child's own answer."""
+        # Two pods of one node bring the same capture of it.
+        found = {item.evidence_id: item for item in shares([result.items for result in collected])}
+        items = of_items(found.values(), ITEMS_BYTES)
+        intruders = of_intruders(shares([result.intruders for result in collected]), INTRUDERS_BYTES)
+        unlisted = len(found) - len(items) + sum(result.unlisted for result in collected)
+        self._record.update(evidence=items, evidence_unlisted=unlisted, intruders=intruders, waiting_for="")
+        more = f" {unlisted} of them are not listed here: the case tells of all." if unlisted else ""
+        count = len(items) + unlisted
+        self._record.note("evidence-collected", f"{count} items collected.{more}", items=count)
 
     async def _collect_from(self, target: Workload) -> CollectResult:
         destination = self._start.alerts.first.alert.destination
@@ -106,9 +114,7 @@ class Aftermath:
         return repaired
 
     async def learn(self) -> None:
-        """Have the report made."""
-        self._record.enter("learn", "the report")
-        await self._record.flush()  # the report reads the ledger: let it have everything first
+        """Have the report made, once the ledger holds everything: the report reads it."""
         child_id = f"{workflow.info().workflow_id}.learn"
         # A report does not tell its reader that it is being waited for.
         learned = self._record.snapshot.model_copy(update={"waiting_for": ""})

@@ -10,13 +10,14 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.evidence import CaptureOrder, CollectVolatileOrder, FreezeOrder
+    from activities.contracts.collecting import CaptureOrder, CollectVolatileOrder, FreezeOrder
     from activities.contracts.host import FindIntrudersOrder, Intruders, ProcessRef
     from activities.contracts.orders import Order, OrderHeader
     from activities.contracts.response import CollectResult, CollectStart
 
 from workflows.collect_platform import PlatformCollection
 from workflows.gathered import Gathered
+from workflows.listing import CHILD_BYTES, of_items
 from workflows.orders import COLLECTING_LIFE, Orders, collect_from, give, reason_of
 
 
@@ -38,8 +39,18 @@ class CollectEvidenceWorkflow:
             intruders = (await asyncio.gather(self._volatile(), self._packets(), self._intruders()))[2]
         else:
             await PlatformCollection(start, self._orders, self._gathered).run()
+        return self._result(intruders)
+
+    def _result(self, intruders: tuple[ProcessRef, ...]) -> CollectResult:
+        """Of many items the first: all are in the case."""
         gathered = self._gathered
-        return CollectResult(items=tuple(gathered.items), intruders=intruders, problems=tuple(gathered.problems))
+        listed = of_items(gathered.items, CHILD_BYTES)
+        return CollectResult(
+            items=listed,
+            intruders=intruders,
+            problems=tuple(gathered.problems),
+            unlisted=len(gathered.items) - len(listed),
+        )
 
     async def _volatile(self) -> None:
         start, spec = self._start, self._start.forensics
@@ -88,4 +99,6 @@ class CollectEvidenceWorkflow:
             # What is named here may be ended: not on the word of somebody who merely reaches the queue.
             self._gathered.problems.append(f"find_intruders: {start.target.name} did not sign its answer")
             return ()
+        if found.left_out:
+            self._gathered.problems.append(f"find_intruders: {found.left_out} more processes are not named")
         return found.processes

@@ -14,14 +14,8 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.evidence import (
-        Acquisition,
-        CaptureOrder,
-        CollectedItem,
-        FreezeOrder,
-        Outcome,
-        Source,
-    )
+    from activities.contracts.collecting import CaptureOrder, FreezeOrder
+    from activities.contracts.evidence import Acquisition, CollectedItem, Outcome, Source
     from activities.contracts.orders import Order
     from activities.contracts.platform_evidence import (
         CollectPlatformOrder,
@@ -30,10 +24,11 @@ with workflow.unsafe.imports_passed_through():
         evidence_queue,
     )
     from activities.contracts.response import CollectStart
+    from segmentation.bounds import cut
     from segmentation.workloads import Workload
 
 from workflows.gathered import Gathered
-from workflows.orders import COLLECTING_LIFE, Orders, collect_from, persist, reason_of
+from workflows.orders import COLLECTING_LIFE, Orders, collect_from, persist, read, reason_of
 
 # Before it was found out, an intruder was there: events, logs and trails are asked for from so far back.
 LOOK_BACK = timedelta(hours=24)
@@ -76,14 +71,14 @@ class PlatformCollection:
     async def _collect(self, order: CollectPlatformOrder) -> tuple[PodsOfNode, ...]:
         target, budget = self._start.target, timedelta(seconds=order.budget_seconds)
         try:
-            collected: PlatformCollected = await persist(
+            answer = await persist(
                 "collect_from_platform",
                 order,
                 queue=evidence_queue(target),
                 life=budget + COLLECTING_LIFE,
                 repeated=lambda _: order,
-                result=PlatformCollected,
             )
+            collected = read(answer, target, "collect_from_platform", PlatformCollected)
             # What comes back is sealed with the control plane's own secret, which only its workers have.
             await self._gathered.register(collected.items, f"worker:{target.queue}", attested=True)
         except FailureError as error:
@@ -129,7 +124,7 @@ class PlatformCollection:
             kind="packets",
             name="packets.pcapng",
             media_type="application/x-pcapng",
-            outcome=Outcome(state="missing", reason=reason[:500]),
+            outcome=Outcome(state="missing", reason=cut(reason)),
             source=Source(
                 kind="kubernetes",
                 resource_id=target.workload_id,

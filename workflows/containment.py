@@ -20,9 +20,6 @@ with workflow.unsafe.imports_passed_through():
         TargetStatus,
     )
     from activities.contracts.response import ContainStart, Planned
-    from playbooks.gates import Gate
-    from playbooks.host_isolation import HostObservation
-    from playbooks.planning import as_observed
     from playbooks.playbook import Playbook
     from playbooks.triage import Route, choose_route
     from segmentation.workloads import Workload
@@ -36,7 +33,7 @@ from workflows.orders import Orders, reason_of
 from workflows.record import IncidentRecord
 from workflows.stopping import stop_restraint
 from workflows.switches import Standing, may_come_right
-from workflows.together import Plan, gate_of, plan_all
+from workflows.together import Together, as_seen, by_gate
 
 TOGETHER = 20
 
@@ -51,6 +48,7 @@ class Containments:
         self._record = record
         self._orders = Orders(start.incident_id)
         self.leases = Leases(start.targets, self._contain_start, record)
+        self._together = Together(self.leases, record, people, self._orders)
         self._deciding: list[asyncio.Task[None]] = []
         # True once nothing that is urgent is under way: the ledger must not compete with the cut.
         self.fast_path_done = False
@@ -179,47 +177,18 @@ class Containments:
 
     async def _contain_slowly(self, targets: list[Workload], routes: dict[str, Route]) -> None:
         """By corroboration and by people, side by side; what one and the same gate is for is asked once."""
-        asked = [target for target in targets if routes[target.workload_id].way == "people-decide"]
-        by_gate: dict[str, list[Workload]] = {}
-        for target in asked:
-            by_gate.setdefault(str(routes[target.workload_id]), []).append(target)
-        together = [targets for targets in by_gate.values() if len(targets) > 1]
+        together = [group for group in by_gate(targets, routes) if len(group) > 1]
         grouped = {target.workload_id for group in together for target in group}
         alone = [target for target in targets if target.workload_id not in grouped]
         # Nobody waits for people here: evidence is collected while they decide.
         numbered = enumerate(together, 1)
-        decisions = (self._contain_together(group, routes[group[0].workload_id], n) for n, group in numbered)
+        decisions = (self._ask_about_all(group, routes[group[0].workload_id], n) for n, group in numbered)
         self._deciding.extend(asyncio.create_task(decision) for decision in decisions)
         await asyncio.gather(*(self._contain_by_route(target) for target in alone))
 
-    async def _contain_together(self, targets: list[Workload], route: Route, group: int) -> None:
-        names = ", ".join(target.name for target in targets)
-        self._record.note("route-chosen", f"{names}: {route.way}, because {route.reason}.")
+    async def _ask_about_all(self, targets: list[Workload], route: Route, group: int) -> None:
         starts = [self._contain_start(target).model_copy(update={"gate": route.gate}) for target in targets]
-        plans, unplanned = await plan_all(starts, self._orders)
-        rest = asyncio.gather(*(self.leases.hold(start) for start in unplanned))
-        # What only the platform knew of a target may protect it more than the gate of the others does.
-        apart = [(s, p) for s, p in plans if self._route(as_seen(s.target, p), None).gate != route.gate]
-        alone = asyncio.gather(*(self.leases.hold(start) for start, _ in apart))
-        plans = [plan for plan in plans if plan not in apart]
-        if plans and route.gate is not None:
-            await self._ask_about(plans, gate_of(plans, route.gate, route.reason, group))
-        await asyncio.gather(rest, alone)
-
-    async def _ask_about(self, plans: list[Plan], gate: Gate) -> None:
-        for start, plan in plans:
-            self._record.set_target(TargetStatus(workload=start.target, state="awaiting-decision", change=plan.change))
-        approved = await self._gatekeeper.ask(gate) == "approved"
-        await asyncio.gather(*(self._decided(start, plan, approved=approved) for start, plan in plans))
-
-    async def _decided(self, start: ContainStart, plan: Planned, *, approved: bool) -> None:
-        if approved:
-            await self.leases.hold(start.model_copy(update={"planned": plan, "approved": True}))
-            return
-        reason = self._gatekeeper.restrained_by or "people or the deadline denied the plan"
-        denied = TargetStatus(workload=start.target, state="denied", change=plan.change, reason=reason)
-        self._record.set_target(denied)
-        self._record.note("target-denied", f"{start.target.name} is denied: {reason}.")
+        await self._together.contain(starts, route, group, lambda seen: self._route(seen, None).gate)
 
     async def _ask_people(self, target: Workload, route: Route) -> None:
         if route.way == "at-once" and target.kind != "host":
@@ -248,12 +217,6 @@ class Containments:
         """The person who asked for it, who never decides on it; else the workflow."""
         source = self._start.alerts.first.source
         return source if source.startswith("user:") else "workflow"
-
-
-def as_seen(target: Workload, planned: Planned) -> Workload:
-    """What is known of the target since it was observed; of a host nothing new."""
-    seen = planned.observation
-    return target if isinstance(seen, HostObservation) else as_observed(target, seen)
 
 
 def _by_queue(targets: list[Workload]) -> list[list[Workload]]:

@@ -9,9 +9,13 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.evidence import Authority, CollectedItem, Registered, RegisterEvidence
+    from activities.contracts.custody import Authority, Registered, RegisterEvidence
+    from activities.contracts.evidence import CollectedItem
     from activities.contracts.response import CollectStart
+    from segmentation.bounds import few
     from segmentation.workloads import Workload
+
+from workflows.listing import PROBLEMS, WORDS
 
 # The vault reads every byte back before an item is chained: so much even a bucket far away gives in a second.
 BYTES_PER_SECOND = 16 << 20
@@ -57,7 +61,7 @@ class Gathered:
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
         )
         self.items = [item for item in self.items if item not in items or item.evidence_id not in registered.refused]
-        self.problems.extend(registered.problems)
+        self.problems.extend(few(registered.problems, PROBLEMS, WORDS))
 
 
 def _reading(items: tuple[CollectedItem, ...]) -> timedelta:

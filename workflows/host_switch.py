@@ -25,10 +25,15 @@ with workflow.unsafe.imports_passed_through():
     from activities.contracts.response import ContainStart, PlanDocument, Planned
     from playbooks.host_isolation import HostChange, HostObservation, IsolationIntent, plan_isolation
     from playbooks.proof import Proof
+    from segmentation.bounds import few
 
+from workflows.listing import WORDS
 from workflows.orders import Orders, give
 from workflows.proving import Prover
 from workflows.switches import PATIENCE, LettingGo, Renewal, Standing
+
+# Lines of what differs after a release: what the incident says of a target.
+DRIFT = 16
 
 
 class HostSwitch:
@@ -79,7 +84,7 @@ class HostSwitch:
             header=self._orders.header(target, change.plan_hash), change=change, observation=observation
         )
         released = await give(target, "release_host", order, Released)
-        return LettingGo(released.restored, released.was_standing, released.drift)
+        return LettingGo(released.restored, released.was_standing, few(released.drift, DRIFT, WORDS))
 
     async def prove(self, standing: Standing, until: Callable[[], bool]) -> Proof:  # noqa: ARG002 - asked from outside
         """See `Switch`."""

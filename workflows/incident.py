@@ -9,7 +9,6 @@ first task does not need is time in which an intruder still talks.
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 
 from temporalio import workflow
@@ -21,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         CloseRequest,
         GateStatus,
         IncidentSnapshot,
+        IncidentSoFar,
         IncidentStart,
         LeaseRenewed,
         ReleaseRequest,
@@ -31,11 +31,10 @@ with workflow.unsafe.imports_passed_through():
 from workflows.aftermath import Aftermath
 from workflows.containment import Containments
 from workflows.gates import Gatekeeper
+from workflows.long_waits import LongWaits
 from workflows.record import IncidentRecord
 from workflows.stopping import stop_restraint
 
-# Signals after which it continues as new while it waits; the server may suggest it earlier.
-NEWS_PER_RUN = 2000
 # How long recording waits for the first order to be carried out.
 FAST_PATH = timedelta(milliseconds=500)
 
@@ -55,7 +54,7 @@ class IncidentWorkflow(Gatekeeper):
         self._counted_to = so_far.counted_to if so_far else max(start.alerts.ids)
         self._close: CloseRequest | None = None
         self._repaired = so_far is not None and so_far.repaired
-        self._news = 0
+        self._waits = LongWaits(start, self._record, only_waits=self._only_waits, so_far=self._so_far)
         if so_far is not None:
             self.remember(so_far.snapshot.gates)
         answered = start.playbook is not None and bool(start.targets)
@@ -68,7 +67,9 @@ class IncidentWorkflow(Gatekeeper):
         """Every stage in its order; returns the final snapshot."""
         if start.rehearsal:
             return self._record.snapshot
-        if self._containments is None or start.playbook is None:
+        if self._record.snapshot.status == "closed":  # by an earlier run; the ledger does not know yet
+            writer = asyncio.create_task(self._record.keep_writing())
+        elif self._containments is None or start.playbook is None:
             writer = asyncio.create_task(self._record.keep_writing())
             await self._wait_for_people()
         elif start.so_far is not None:
@@ -82,51 +83,44 @@ class IncidentWorkflow(Gatekeeper):
             self._describe(start.playbook)
             await contain
             await self._respond(start.playbook, self._containments)
-        self._record.update(stage="closed", status="closed", closed_at=workflow.now(), waiting_for="")
-        self._record.note("incident-closed", "The incident is closed.")
+        await self._end(writer)
+        return self._record.snapshot
+
+    async def _end(self, writer: asyncio.Task[None]) -> None:
+        if self._record.snapshot.status != "closed":
+            self._record.update(stage="closed", status="closed", closed_at=workflow.now(), waiting_for="")
+            self._record.note("incident-closed", "The incident is closed.")
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._record.finish()
+        await self._waits.until(writer.done)
         await writer
-        return self._record.snapshot
 
     @workflow.signal
     def alerts(self, batch: AlertBatch) -> None:
         """Count repeats of the alert; what was handed over before counts for nothing."""
-        self._news += 1
+        self._waits.heard()
         fresh = sum(place > self._counted_to for place in batch.ids)
         if not fresh:
             return
         self._counted_to = max(batch.ids)
-        total = self._record.snapshot.alerts + fresh
-        self._record.update(alerts=total)
-        rule = batch.first.alert.rule.name
-        self._record.note("alerts-counted", f"{fresh} more of {rule}: {total} in all.", count=fresh)
+        self._record.count_alerts(fresh, batch.first.alert.rule.name)
 
     @workflow.signal
     def target_changed(self, status: TargetStatus) -> None:
         """A child tells where its target stands."""
-        self._news += 1
-        known = self._record.target(status.workload.workload_id)
-        self._record.set_target(status)
-        if known is None or _in_words(known) != _in_words(status):
-            self._record.note(f"target-{status.state}", _in_words(status))
+        self._waits.heard()
+        self._record.target_changed(status)
 
     @workflow.signal
     def lease_renewed(self, renewed: LeaseRenewed) -> None:
-        """A child has prolonged a lease, or could not: news for the timeline only where there is something to say."""
-        self._news += 1
-        known = self._record.target(renewed.target_id)
-        if known is None:
-            return
-        status = known.model_copy(update={"lease_until": renewed.lease_until, "reason": renewed.reason})
-        self._record.renew(status)
-        if _in_words(known) != _in_words(status):
-            self._record.note(f"target-{status.state}", _in_words(status))
+        """A child has prolonged a lease, or could not."""
+        self._waits.heard()
+        self._record.lease_renewed(renewed)
 
     @workflow.signal
     def gate_changed(self, status: GateStatus) -> None:
         """A child opened a gate, took a decision, or closed it."""
-        self._news += 1
+        self._waits.heard()
         self._record.gate_changed(status)
 
     @workflow.update
@@ -183,6 +177,8 @@ class IncidentWorkflow(Gatekeeper):
             await aftermath.collect()
             self._repaired = await aftermath.remediate()
         await self._release_targets(playbook, containments)
+        self._record.enter("learn", "the report")
+        await self._waits.until(lambda: self._record.clean)
         await aftermath.learn()
 
     def _describe(self, playbook: Playbook) -> None:
@@ -197,7 +193,7 @@ class IncidentWorkflow(Gatekeeper):
 
     async def _release_targets(self, playbook: Playbook, containments: Containments) -> None:
         self._record.enter("release", "containment to settle")
-        await self._wait(lambda: containments.leases.settled)
+        await self._waits.until(lambda: containments.leases.settled)
         if not containments.leases.held:
             return
         if playbook.release.when == "remediated" and self._repaired:
@@ -205,27 +201,18 @@ class IncidentWorkflow(Gatekeeper):
             await containments.leases.release(ReleaseRequest(actor="playbook", reason="remediation is confirmed"))
         if containments.leases.held:
             self._record.update(waiting_for="release by a person")
-        await self._wait(lambda: not containments.leases.held)
+        await self._waits.until(lambda: not containments.leases.held)
 
-    async def _wait(self, met: Callable[[], bool]) -> None:
-        """Wait for what may take weeks; where the history grows long meanwhile, the next run waits on."""
-        while not met():
-            await workflow.wait_condition(lambda: met() or self._may_continue())
-            # Looked at again, and nothing awaited after that: whatever came in between belongs to this run.
-            if not met() and self._may_continue():
-                so_far = self._record.hand_over(self._counted_to, repaired=self._repaired)
-                workflow.continue_as_new(self._start.model_copy(update={"so_far": so_far}))
+    def _only_waits(self) -> bool:
+        return self._containments is None or self._containments.only_held
 
-    def _may_continue(self) -> bool:
-        """Whether it is time, and nothing is under way but waiting."""
-        long = self._news >= NEWS_PER_RUN or workflow.info().is_continue_as_new_suggested()
-        only_held = self._containments is None or self._containments.only_held
-        return long and only_held and not self._record.writing and workflow.all_handlers_finished()
+    def _so_far(self, *, in_short: bool) -> IncidentSoFar:
+        return self._record.so_far(self._counted_to, repaired=self._repaired, in_short=in_short)
 
     async def _wait_for_people(self) -> None:
         if self._start.so_far is None:
             self._tell_people()
-        await self._wait(lambda: self._close is not None)
+        await self._waits.until(lambda: self._close is not None)
 
     def _tell_people(self) -> None:
         start, first = self._start, self._start.alerts.first
@@ -240,9 +227,3 @@ class IncidentWorkflow(Gatekeeper):
         except TimeoutError:
             workflow.logger.info("the first order is still under way; recording starts")
         await self._record.keep_writing()
-
-
-def _in_words(status: TargetStatus) -> str:
-    proof = f", {status.proof.verdict}" if status.proof else ""
-    reason = f": {status.reason}" if status.reason else ""
-    return f"{status.workload.name} is {status.state}{proof}{reason}."

@@ -15,9 +15,11 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
+    from pydantic_core import to_json
 
-    from activities.contracts.evidence import Collected, CollectVolatileOrder
+    from activities.contracts.collecting import Collected, CollectVolatileOrder
     from activities.contracts.orders import Order, OrderHeader, Testimony
+    from segmentation.bounds import cut
     from segmentation.workloads import Workload
 
 # An agent that is away for longer than this gets a new order with a new expiry, if it is still wanted.
@@ -29,7 +31,8 @@ BEAT = timedelta(seconds=30)
 RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
 )
-
+# A host may say why it can't at any length, and in what place of its answer: both end up in the incident.
+REASON, WHERE = 500, 100
 
 # Temporal's bound on the wait for a worker holds for every try: one that was begun is repeated without it.
 ONCE = RetryPolicy(maximum_attempts=1)
@@ -82,7 +85,7 @@ async def give(
         schedule_to_close_timeout=max(patience, timedelta(seconds=seconds)),
         retry_policy=RETRY,
     )
-    return _read(answer, host, verb, result)
+    return read(answer, host, verb, result)
 
 
 async def collect_from(host: Workload, verb: str, order: Order, seconds: float, orders: Orders) -> Collected:
@@ -100,7 +103,7 @@ async def collect_from(host: Workload, verb: str, order: Order, seconds: float, 
 
     life = timedelta(seconds=seconds) + COLLECTING_LIFE
     answer = await persist(verb, order, queue=host.queue, life=life, repeated=repeated)
-    return _read(answer, host, verb, Collected)
+    return read(answer, host, verb, Collected)
 
 
 async def persist(
@@ -110,7 +113,6 @@ async def persist(
     queue: str,
     life: timedelta,
     repeated: Callable[[timedelta], Any],
-    result: type[Any] | None = None,
 ) -> Any:
     """Have something done for as long as `life`, whatever becomes of who began it; `repeated` is the order once more.
 
@@ -123,7 +125,6 @@ async def persist(
             verb,
             order,
             task_queue=queue,
-            result_type=result,
             schedule_to_start_timeout=ORDER_LIFE,
             start_to_close_timeout=life,
             schedule_to_close_timeout=life,
@@ -138,7 +139,6 @@ async def persist(
         verb,
         repeated(left),
         task_queue=queue,
-        result_type=result,
         start_to_close_timeout=left,
         schedule_to_close_timeout=left,
         heartbeat_timeout=BEAT,
@@ -154,19 +154,27 @@ def _was_begun(error: ActivityError) -> bool:
     return isinstance(cause, ApplicationError) and not cause.non_retryable
 
 
-def _read(answer: object, host: Workload, verb: str, result: type[T]) -> T:
+def read(answer: object, host: Workload, verb: str, result: type[T]) -> T:
     """Read here and not by the converter: an answer of a taken host must fail its order, not the workflow's task."""
+    size = len(to_json(answer))
+    if size > result.max_bytes:
+        raise _unreadable(host, verb, f"with {size} bytes, an honest {result.__name__} has {result.max_bytes} at most")
     try:
         return result.model_validate(answer)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "its root"
-        raise ApplicationError(
-            f"{host.name} answered {verb} with something that is no {result.__name__}: {where}: {first['msg']}.",
-            "Look at its agent: it is of another version, or not ours.",
-            type="testimony-unreadable",
-            non_retryable=True,
-        ) from None
+        why = f"with something that is no {result.__name__}: {cut(where, WHERE)}: {cut(first['msg'])}"
+    raise _unreadable(host, verb, why)
+
+
+def _unreadable(host: Workload, verb: str, why: str) -> ApplicationError:
+    return ApplicationError(
+        f"{host.name} answered {verb} {why}.",
+        "Look at its agent: it is of another version, or not ours.",
+        type="testimony-unreadable",
+        non_retryable=True,
+    )
 
 
 def reason_of(error: BaseException) -> str:
@@ -175,4 +183,5 @@ def reason_of(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, TemporalTimeoutError):
         return "Nobody answered in time."
-    return error.message if isinstance(error, ApplicationError) else str(error) or type(error).__name__
+    said = error.message if isinstance(error, ApplicationError) else str(error)
+    return cut(said, REASON) or type(error).__name__

@@ -11,7 +11,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.evidence import CaseVerdict, SealCase, SealRef, VerifyCase
+    from activities.contracts.custody import CaseVerdict, SealCase, SealRef, VerifyCase
     from activities.contracts.incident import IncidentSnapshot, RenderReport, Report
 
 from workflows.orders import reason_of

@@ -15,13 +15,14 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.host import LifelineOrder, Probed, ProbeOrder, ProbeTarget
+    from activities.contracts.probing import LifelineOrder, Probed, ProbeOrder, ProbeTarget
     from activities.contracts.response import ContainStart
     from playbooks.host_isolation import IsolationIntent
     from playbooks.isolation_modes import IsolateAll, Mode, Session, cuts, silences
     from playbooks.proof import Measurement, Proof, conclude
     from segmentation.workloads import Workload
 
+from workflows.listing import of_proof
 from workflows.orders import Orders, give, reason_of
 
 # A proof that is not effective is measured again: a witness may have been busy, a session may take its time to die.
@@ -66,7 +67,7 @@ class Prover:
             proof = conclude(tuple(m for answer in answers for m in answer))
             if proof.verdict == "effective":
                 break
-        return proof
+        return of_proof(proof)
 
     async def _ask_witness(self, witness: Workload) -> tuple[Measurement, ...]:
         start, view = self._start, self._view(witness)

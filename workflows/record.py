@@ -1,14 +1,12 @@
 """The record of one incident: its snapshot and the events that have not reached the ledger yet.
 
 Owns how the workflow's state becomes the projection that people see. Holds no decision: what to do is in
-`workflows.incident`. Events are written in batches, never on the fast path.
+`workflows.incident`. Events are written in batches, never on the fast path; how, is in `workflows.writing`.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.contracts.incident import (
@@ -17,13 +15,20 @@ with workflow.unsafe.imports_passed_through():
         IncidentSnapshot,
         IncidentSoFar,
         IncidentStart,
-        RecordIncident,
+        LeaseRenewed,
         Stage,
         TargetStatus,
     )
     from playbooks.gates import breaks_glass
 
-RETRY_INTERVAL = timedelta(seconds=10)
+from workflows.listing import of_target
+from workflows.writing import LedgerWriter
+
+# Lines in one write: more of them, after a ledger was away for long, are neither a payload nor a notice to the SIEM.
+LINES_PER_WRITE = 500
+# Lines about repeats of the alert that wait to be written; of a flood, the last of them tells the rest.
+COUNTS_WAITING = 20
+COUNTED = "alerts-counted"
 Detail = str | int | float | bool | None
 
 
@@ -33,21 +38,35 @@ class IncidentRecord:
     def __init__(self, start: IncidentStart) -> None:
         so_far = start.so_far
         self.snapshot = so_far.snapshot if so_far else _opened(start)
-        self._written = so_far.written if so_far else 0
+        self._writer = LedgerWriter(so_far)
         self._events: list[IncidentEvent] = list(so_far.events) if so_far else []
         # Ends of leases as the ledger shows them.
         self._shown: dict[str, datetime | None] = {}
         self._dirty = so_far is not None
-        self._finished = self._handed_over = False
-        self._writing = False
+        self._finished = False
 
     def note(self, kind: str, summary: str, actor: str = "workflow", **details: Detail) -> None:
         """Add one line to the timeline."""
-        event = IncidentEvent(
-            at=workflow.now(), stage=self.snapshot.stage, kind=kind, actor=actor, summary=summary, details=details
+        now, stage = workflow.now(), self.snapshot.stage
+        self._events.append(
+            IncidentEvent(at=now, stage=stage, kind=kind, actor=actor, summary=summary, details=details)
         )
-        self._events.append(event)
         self._dirty = True
+
+    def count_alerts(self, fresh: int, rule: str) -> None:
+        """Count repeats of the alert: in a line of their own, unless a flood of those waits to be written already."""
+        total = self.snapshot.alerts + fresh
+        self.update(alerts=total)
+        waiting = [event for event in self._events if event.kind == COUNTED]
+        if len(waiting) < COUNTS_WAITING:
+            self.note(COUNTED, f"{fresh} more of {rule}: {total} in all.", count=fresh)
+            return
+        last = waiting[-1]
+        self._events.remove(last)
+        count, merged = int(last.details["count"] or 0) + fresh, int(last.details.get("merged") or 1) + 1
+        since = last.details.get("since") or last.at.isoformat()
+        words = f"{count} more, the last of {rule}: {total} in all; told {merged} times, written down once."
+        self.note(COUNTED, words, count=count, merged=merged, since=since)
 
     def enter(self, stage: Stage, waiting_for: str = "") -> None:
         """Go on to a stage."""
@@ -66,14 +85,34 @@ class IncidentRecord:
         return next((t for t in self.snapshot.targets if t.workload.workload_id == target_id), None)
 
     def set_target(self, status: TargetStatus) -> None:
-        """Replace the status of one target."""
-        self.update(targets=self._with(status))
+        """Replace the status of one target; of a plan that is too large to be kept here its holder alone knows."""
+        self.update(targets=self._with(of_target(status, self.snapshot.targets)))
 
     def _with(self, status: TargetStatus) -> tuple[TargetStatus, ...]:
         others = (t for t in self.snapshot.targets if t.workload.workload_id != status.workload.workload_id)
         return (*others, status)
 
-    def renew(self, status: TargetStatus) -> None:
+    def target_changed(self, status: TargetStatus) -> None:
+        """Take where a target stands from whoever holds it; a line where that is news."""
+        known = self.target(status.workload.workload_id)
+        self.set_target(status)
+        self._tell(known, status)
+
+    def lease_renewed(self, renewed: LeaseRenewed) -> None:
+        """Take the end of a lease from whoever holds it; a line where there is something to say about it."""
+        known = self.target(renewed.target_id)
+        if known is None:
+            return
+        status = known.model_copy(update={"lease_until": renewed.lease_until, "reason": renewed.reason})
+        self._renew(status)
+        self._tell(known, status)
+
+    def _tell(self, known: TargetStatus | None, status: TargetStatus) -> None:
+        words = _in_words(status)
+        if known is None or _in_words(known) != words:
+            self.note(f"target-{status.state}", words)
+
+    def _renew(self, status: TargetStatus) -> None:
         """Replace the end of a lease, and nothing else of a target.
 
         The ledger need not hear of each: the end that it shows is never later than the true one. It hears before that
@@ -111,66 +150,63 @@ class IncidentRecord:
             self.note("gate-closed", f"{gate.gate_id} is {status.outcome}.", outcome=status.outcome)
         self.update(waiting_for="" if status.outcome else f"decision on {gate.gate_id}")
 
-    async def flush(self) -> None:
-        """Wait until the ledger holds everything noted so far."""
-        await workflow.wait_condition(lambda: self.clean)
-
     async def keep_writing(self) -> None:
         """Write whatever is new until `finish`; one write at a time, so that the ledger sees an order."""
         while True:
+            await self._writer.bring()
             await workflow.wait_condition(lambda: self._dirty or self._finished)
             # What is still to be written when the run ends belongs to the next one: twice, one of them would be lost.
-            if not self._dirty or self._handed_over:
+            if not self._dirty or self._writer.handed_over:
                 return
-            await self._write()
+            self._begin_write()
 
     @property
     def clean(self) -> bool:
         """Whether the ledger holds everything noted so far."""
-        return not self._dirty and not self._writing
+        return not self._dirty and not self.writing
 
     @property
     def writing(self) -> bool:
-        """Whether a write is under way; what comes of it only this run can hear."""
-        return self._writing
+        """Whether a write is under way."""
+        return self._writer.under_way is not None
 
-    def hand_over(self, counted_to: int, *, repaired: bool) -> IncidentSoFar:
-        """What the next run goes on from, and still has to write; this one writes no more."""
-        self._handed_over = True
+    @property
+    def refused(self) -> bool:
+        """Whether the ledger has refused the write under way, which is tried again."""
+        return self.writing and self._writer.refused
+
+    def so_far(self, counted_to: int, *, repaired: bool, in_short: bool = False) -> IncidentSoFar:
+        """What a next run goes on from, and still has to write.
+
+        `in_short`: of the write under way its lines alone. Where it landed, nothing else of its number counts any more;
+        where it did not, they come with the newer snapshot.
+        """
+        under_way = self._writer.under_way
         return IncidentSoFar(
             snapshot=self.snapshot,
-            written=self._written,
+            written=self._writer.written,
             events=tuple(self._events),
             counted_to=counted_to,
             repaired=repaired,
+            under_way=None if in_short else under_way,
+            lines_under_way=under_way.events if in_short and under_way else None,
         )
+
+    def hand_over(self) -> None:
+        """Write no more: the next run does."""
+        self._writer.handed_over = True
 
     def finish(self) -> None:
         """Let `keep_writing` return once everything is written."""
         self._finished = True
 
-    async def _write(self) -> None:
-        events, self._events, self._dirty, self._writing = tuple(self._events), [], False, True
-        self._written += 1
+    def _begin_write(self) -> None:
+        many = len(self._events) > LINES_PER_WRITE and workflow.patched("long-writes-in-parts")
+        lines = LINES_PER_WRITE if many else None
+        events, self._events = tuple(self._events[:lines]), self._events[lines:] if lines else []
+        self._dirty = bool(self._events)
         self._shown = {t.workload.workload_id: t.lease_until for t in self.snapshot.targets}
-        record = RecordIncident(sequence=self._written, snapshot=self.snapshot, events=events)
-        while not await self._brought(record):
-            await workflow.sleep(RETRY_INTERVAL)
-        self._writing = False
-
-    async def _brought(self, record: RecordIncident) -> bool:
-        """The ledger may be away for long, or refuse until somebody repairs it: nothing is ever given up."""
-        try:
-            await workflow.execute_activity(
-                "record_incident",
-                record,
-                start_to_close_timeout=timedelta(seconds=20),
-                retry_policy=RetryPolicy(maximum_interval=RETRY_INTERVAL),
-            )
-        except ActivityError:
-            workflow.logger.exception("the ledger refuses write %d", record.sequence)
-            return False
-        return True
+        self._writer.begin(self.snapshot, events)
 
 
 def _opened(start: IncidentStart) -> IncidentSnapshot:
@@ -188,3 +224,9 @@ def _opened(start: IncidentStart) -> IncidentSnapshot:
         opened_at=now,
         updated_at=now,
     )
+
+
+def _in_words(status: TargetStatus) -> str:
+    proof = f", {status.proof.verdict}" if status.proof else ""
+    reason = f": {status.reason}" if status.reason else ""
+    return f"{status.workload.name} is {status.state}{proof}{reason}."

@@ -12,10 +12,14 @@ with workflow.unsafe.imports_passed_through():
     from activities.contracts.response import RemediateResult, RemediateStart
     from playbooks.canonical import digest
     from playbooks.gates import Gate, GateSpec
+    from segmentation.bounds import cut
 
 from workflows.gates import Gatekeeper
 from workflows.orders import Orders, give, reason_of
 from workflows.stopping import stop_restraint
+
+# So much of a command is shown, and of who runs it: an intruder chose both, and the hash covers the whole.
+SHOWN, USER = 120, 32
 
 
 @workflow.defn
@@ -57,7 +61,7 @@ class RemediateWorkflow(Gatekeeper):
             incident_id=start.incident_id,
             question=f"End the intruder's processes on {start.target.name}?",
             plan_hash=self.plan_hash(),
-            plan=tuple(_in_words(p) for p in start.intruders),
+            plan=tuple(in_words(p) for p in start.intruders),
             spec=spec,
             requested_by=start.requested_by,
             opened_at=workflow.now(),
@@ -82,7 +86,8 @@ class RemediateWorkflow(Gatekeeper):
             await workflow.get_external_workflow_handle(parent.workflow_id).signal("gate_changed", status)
 
 
-def _in_words(process: ProcessRef) -> str:
-    command = " ".join(process.command) or process.executable
-    group, who = f"SIGKILL process group {process.pgid}", f"pid {process.pid} ({process.user})"
+def in_words(process: ProcessRef) -> str:
+    """One line of the plan that people decide on."""
+    command = cut(" ".join(process.command) or process.executable, SHOWN)
+    group, who = f"SIGKILL process group {process.pgid}", f"pid {process.pid} ({cut(process.user, USER)})"
     return f"{group}: {who} {command} {process.executable_sha256[:12]}"

@@ -10,7 +10,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.evidence import SealCase, SealRef, TimestampSeal
+    from activities.contracts.custody import SealCase, SealRef, TimestampSeal
 
 from workflows.sealing import seal
 

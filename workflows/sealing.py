@@ -14,7 +14,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.contracts.evidence import SealCase, SealRef, TimestampSeal
+    from activities.contracts.custody import SealCase, SealRef, TimestampSeal
 
 # A signing service that is away for longer is told to whoever asked.
 SEAL_FOR = timedelta(minutes=15)
@@ -32,6 +32,8 @@ async def seal(request: SealCase) -> tuple[SealRef, Any]:
         result_type=SealRef,
         start_to_close_timeout=timedelta(minutes=5),
         schedule_to_close_timeout=SEAL_FOR,
+        # It beats while it works: a worker that died in the middle is not waited for.
+        heartbeat_timeout=timedelta(seconds=60),
         retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
     )
     stamping = await _begin_stamping(request.incident_id, ref.number) if ref.timestamp == "pending" else None

@@ -6,8 +6,7 @@ something makes snapshots, tagged with their incident. How each reads is in the 
     open_evidence(sessions, Forensics())(order).collectors["cloudtrail"].collect(task)
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import boto3
 
@@ -23,25 +22,14 @@ from activities.aws import (
 from activities.aws.evidence_scene import Forensics, Scene
 from activities.aws.observing import place_of
 from activities.aws.sessions import AwsSessions
-from activities.contracts.evidence import EvidenceKind, Source
+from activities.contracts.evidence import Source
 from activities.contracts.platform_evidence import CollectPlatformOrder
 from activities.evidence.platforms.collect import OpenEvidence
-from activities.evidence.platforms.collecting import Bound, Found, Opened, Task
+from activities.evidence.platforms.collecting import Collecting, Opened
 from playbooks.forensics import AwsCollector
 from segmentation.workloads import AwsRef
 
-
-@dataclass(frozen=True)
-class Collecting:
-    """One collector: how volatile what it reads is (RFC 3227, 2.1), what it reads, and what that needs."""
-
-    rank: int
-    kind: EvidenceKind
-    collect: Callable[[Scene, Task], Iterator[Found]]
-    permissions: tuple[str, ...]
-
-
-COLLECTORS: Mapping[AwsCollector, Collecting] = {
+COLLECTORS: Mapping[AwsCollector, Collecting[Scene]] = {
     "configuration": Collecting(3, "aws", evidence_configuration.collect, evidence_configuration.PERMISSIONS),
     "console": Collecting(4, "aws", evidence_console.collect, evidence_console.PERMISSIONS),
     "snapshots": Collecting(5, "snapshot", evidence_snapshots.collect, evidence_snapshots.PERMISSIONS),
@@ -65,14 +53,10 @@ def open_evidence(sessions: AwsSessions, forensics: Forensics) -> OpenEvidence:
             source=_source(order, place),
             tool="boto3",
             tool_version=boto3.__version__,
-            collectors={name: _bound(found, scene) for name, found in wanted.items()},
+            collectors={name: found.bound(scene) for name, found in wanted.items()},
         )
 
     return opened
-
-
-def _bound(found: Collecting, scene: Scene) -> Bound:
-    return Bound(found.rank, found.kind, lambda task: found.collect(scene.reading(), task))
 
 
 def _source(order: CollectPlatformOrder, place: AwsRef) -> Source:

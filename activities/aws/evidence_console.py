@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from activities.aws.evidence_scene import Answer, Scene, not_of
 from activities.contracts.evidence import Outcome
-from activities.evidence.platforms.collecting import MAX_REASON, TEXT_MEDIA_TYPE, Found, Task
+from activities.evidence.platforms.collecting import TEXT_MEDIA_TYPE, Found, Task
 from activities.killswitch.platform import PlatformRefused
+from segmentation.bounds import cut
 from segmentation.errors import FirebreakError
 
 PERMISSIONS = ("ec2:GetConsoleOutput", "ec2:GetConsoleScreenshot")
@@ -66,4 +67,4 @@ def _screenshot(scene: Scene) -> Found:
 
 def _failed(label: str, scene: Scene, error: Exception) -> Found:
     reason = error.summary if isinstance(error, FirebreakError) else str(error)
-    return Found(label, Outcome(state="failed", reason=reason[:MAX_REASON]), calls=tuple(scene.asked))
+    return Found(label, Outcome(state="failed", reason=cut(reason)), calls=tuple(scene.asked))

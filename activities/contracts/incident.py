@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from activities.contracts.evidence import CollectedItem, SealRef
+from activities.contracts.custody import SealRef
+from activities.contracts.evidence import CollectedItem
 from activities.contracts.host import ProcessRef
 from playbooks.alerts import ReceivedAlert
 from playbooks.change import PlatformChange
@@ -28,6 +29,10 @@ TargetState = Literal[
 
 def _is_none(value: object) -> bool:
     return value is None
+
+
+def _is_none_left(value: object) -> bool:
+    return value == 0
 
 
 class AlertBatch(Frozen):
@@ -105,9 +110,23 @@ class IncidentSnapshot(Frozen):
     gates: tuple[GateStatus, ...] = ()
     intruders: tuple[ProcessRef, ...] = ()
     evidence: tuple[CollectedItem, ...] = ()
+    evidence_unlisted: int = Field(
+        default=0, exclude_if=_is_none_left, description="Items that the case alone tells of."
+    )
     remediation: str = ""
     report_uri: str = ""
     names: dict[Name, str] = Field(default_factory=dict, description="Names of the hosts that ids here stand for.")
+
+
+class RecordIncident(Frozen):
+    """record_incident: write events to the audit chain and replace the projection, in one transaction.
+
+    `sequence` grows with every call of one incident: a retry of an earlier one writes nothing twice.
+    """
+
+    sequence: int = Field(ge=1)
+    snapshot: IncidentSnapshot
+    events: tuple[IncidentEvent, ...]
 
 
 class IncidentSoFar(Frozen):
@@ -118,6 +137,10 @@ class IncidentSoFar(Frozen):
     events: tuple[IncidentEvent, ...] = Field(default=(), description="Those that are not written yet.")
     counted_to: int = Field(description="Place in the outbox up to which alerts are counted.")
     repaired: bool = Field(default=False, description="The playbook may yet release what was repaired.")
+    under_way: RecordIncident | None = Field(default=None, exclude_if=_is_none, description="A write not answered.")
+    lines_under_way: tuple[IncidentEvent, ...] | None = Field(
+        default=None, exclude_if=_is_none, description="Its lines, where all of it is too long."
+    )
 
 
 class IncidentStart(Frozen):
@@ -147,17 +170,6 @@ class IncidentStart(Frozen):
     so_far: IncidentSoFar | None = Field(
         default=None, exclude_if=_is_none, description="Carried over when the workflow continues as new."
     )
-
-
-class RecordIncident(Frozen):
-    """record_incident: write events to the audit chain and replace the projection, in one transaction.
-
-    `sequence` grows with every call of one incident: a retry of an earlier one writes nothing twice.
-    """
-
-    sequence: int = Field(ge=1)
-    snapshot: IncidentSnapshot
-    events: tuple[IncidentEvent, ...]
 
 
 class CorroborateAlert(Frozen):

@@ -5,6 +5,7 @@ made and checked by `activities.orders`; the model itself is pure and may be imp
 """
 
 from datetime import datetime
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -36,5 +37,8 @@ class Testimony(Frozen):
     `attested_by` is set by the receiving side after it checked the host's signature; what a host writes there
     itself is discarded.
     """
+
+    # What it may take in a payload: who reads it refuses more, since it goes on into the incident's own.
+    max_bytes: ClassVar[int] = 64 << 10
 
     attested_by: Name | None = None

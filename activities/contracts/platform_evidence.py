@@ -7,9 +7,13 @@ from datetime import datetime
 
 from pydantic import Field, IPvAnyAddress
 
-from activities.contracts.evidence import Collected
+from activities.contracts.collecting import Collected
 from playbooks.forensics import AwsCollector, KubernetesCollector
+from segmentation.bounds import Line
 from segmentation.workloads import Frozen, Name, Workload
+
+# A namespace may have more: its document names them all, the workflow goes by the first.
+MAX_NODES, MAX_PODS = 64, 64
 
 
 def _is_empty(value: object) -> bool:
@@ -36,11 +40,11 @@ class PodsOfNode(Frozen):
     """Pods of a target that run on one node: whose packets its host can capture, if it has an agent."""
 
     node: Name
-    pods: tuple[str, ...] = Field(description="`namespace/name`.")
-    addresses: tuple[IPvAnyAddress, ...] = ()
+    pods: tuple[Line, ...] = Field(max_length=MAX_PODS, description="`namespace/name`.")
+    addresses: tuple[IPvAnyAddress, ...] = Field(default=(), max_length=MAX_PODS)
 
 
 class PlatformCollected(Collected):
     """The items of a platform's target, and on which nodes its packets can be captured."""
 
-    nodes: tuple[PodsOfNode, ...] = Field(default=(), exclude_if=_is_empty)
+    nodes: tuple[PodsOfNode, ...] = Field(default=(), max_length=MAX_NODES, exclude_if=_is_empty)

@@ -27,6 +27,10 @@ def _is_empty(value: object) -> bool:
     return not value
 
 
+def _is_none_left(value: object) -> bool:
+    return value == 0
+
+
 def _is_false(value: object) -> bool:
     return value is False
 
@@ -91,9 +95,10 @@ class CollectStart(Frozen):
 class CollectResult(Frozen):
     """What was collected and who was found."""
 
-    items: tuple[CollectedItem, ...]
+    items: tuple[CollectedItem, ...] = Field(description="As they are listed with the incident.")
     intruders: tuple[ProcessRef, ...] = ()
     problems: tuple[str, ...] = ()
+    unlisted: int = Field(default=0, exclude_if=_is_none_left, description="Items that the case alone tells of.")
 
 
 class PlanStart(Frozen):

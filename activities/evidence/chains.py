@@ -7,13 +7,13 @@ alone; what the bytes of an item are is for `verify`.
     chain.head, chain.failure
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from activities.contracts.evidence import CustodyEvent, Manifest
+from activities.contracts.custody import CustodyEvent, Manifest
 from activities.evidence.errors import VaultMismatch, VaultMissing, VaultRefused
 from activities.evidence.vault.interface import CaseReader
 from activities.evidence.vault.layout import GENESIS, SEPARATOR, Folder, chained_name
@@ -40,6 +40,10 @@ class Chain(Generic[Link]):
     def hash_at(self, length: int) -> str:
         """The head when the chain had this length."""
         return self.hashes[length - 1] if length else GENESIS
+
+    def first(self, length: int) -> "Chain[Link]":
+        """The chain as it was when it had this length."""
+        return replace(self, names=self.names[:length], links=self.links[:length], hashes=self.hashes[:length])
 
     def path(self, number: int) -> str:
         """How a link is called; counted from 1."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from activities.contracts.evidence import CustodyEvent, Manifest
+from activities.contracts.custody import CustodyEvent, Manifest
 from activities.evidence.chains import Chain, read_chain
 from activities.evidence.errors import VaultMismatch, VaultMissing, VaultRefused
 from activities.evidence.vault.interface import CaseReader

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from activities.contracts.evidence import CollectedItem, CustodyAction, CustodyEvent
+from activities.contracts.custody import CustodyAction, CustodyEvent
+from activities.contracts.evidence import CollectedItem
 
 Build = Callable[[int, str], CustodyEvent]
 _LEDGER_ALONE = ".ledger-alone-"

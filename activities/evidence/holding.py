@@ -6,6 +6,7 @@ the vault lets go. Who may do which is for `holds` and the door of the API.
     Holds(registry, ledger.custody, vault).set("inc-1", None, actor="user:ada", purpose="court order 7")
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -14,6 +15,7 @@ from activities.evidence.errors import HoldRefused
 from activities.evidence.holds import StandingHolds, check_release, holds_of
 from activities.evidence.mirroring import CaseChains
 from activities.evidence.register import EvidenceRegistry
+from activities.evidence.side_by_side import side_by_side
 from activities.evidence.vault.interface import Vault
 
 
@@ -34,9 +36,7 @@ class Holds:
             HoldRefused: there is no such item, or nothing of it is kept.
             VaultDenied: the vault can't; what it could hold stays held.
         """
-        items = self._items(case_id, evidence_id)
-        for item in items:
-            self._vault.hold(case_id, item, on=True)
+        self._hold(case_id, self._items(case_id, evidence_id), on=True)
         # Without its chains and seals no item proves anything.
         self._vault.hold_case(case_id, on=True)
         # After the vault: the chain never tells of a hold that did not come about.
@@ -58,9 +58,8 @@ class Holds:
             check_release(left, evidence_id, actor)
             # Before the vault: nothing is let go of that the chain does not tell of.
             left = self._note(case_id, evidence_id, "release", actor, purpose)
-        for item in self._items(case_id, evidence_id):
-            if not left.holds(item):
-                self._vault.hold(case_id, item, on=False)
+        loose = [item for item in self._items(case_id, evidence_id) if not left.holds(item)]
+        self._hold(case_id, loose, on=False)
         if not left.case and not left.items:
             self._vault.hold_case(case_id, on=False)
         # Somebody may have set a hold while this one was let go: it is held again before anybody is told.
@@ -71,10 +70,12 @@ class Holds:
 
     def _hold_what_stands(self, case_id: str) -> StandingHolds:
         standing = self.standing(case_id)
-        for item in self._items(case_id, None):
-            if standing.holds(item):
-                self._vault.hold(case_id, item, on=True)
+        self._hold(case_id, filter(standing.holds, self._items(case_id, None)), on=True)
         return standing
+
+    def _hold(self, case_id: str, items: Iterable[str], *, on: bool) -> None:
+        """Each by itself; asked for even where it stood a moment ago, as somebody may be letting go of it."""
+        side_by_side(lambda item: self._vault.hold(case_id, item, on=on), items)
 
     def _items(self, case_id: str, evidence_id: str | None) -> list[str]:
         """Which artefacts are meant."""

@@ -10,7 +10,7 @@ those that set it. The vault enforces it; the chain is its record.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from activities.contracts.evidence import CustodyEvent
+from activities.contracts.custody import CustodyEvent
 from activities.evidence.errors import HoldRefused
 
 Holders = tuple[str, ...]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from temporalio import activity
 
-from activities.contracts.evidence import CollectedItem, Manifest, Principal, RegisterEvidence, WorkflowRef
+from activities.contracts.custody import Manifest, Principal, RegisterEvidence, WorkflowRef
+from activities.contracts.evidence import CollectedItem
 from activities.evidence.vault.layout import host_prefix
 
 _ID_LENGTH, _LATE = 120, ".2"

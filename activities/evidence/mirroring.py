@@ -1,21 +1,17 @@
 """The ledger's chains of a case, and their copy beside the bytes.
 
-Owns completing the copy, and telling where the two disagree. The copy is a beginning of what the ledger holds: it may
-be shorter only by what was chained since, and by what is for the ledger alone, as a vault that was altered stays as
-it was found. Called under the case's lock.
+Owns completing the copy, and telling the ledger how far it reaches once it does. Where the two disagree is for
+`agreement`. Called under the case's lock.
 
     head = mirror(chains, vault, "inc-1")
-    disagreement(contents, chains, "inc-1", since=began)     # -> "" or what is wrong
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
-from activities.contracts.evidence import CustodyEvent, Manifest
-from activities.evidence.contents import CaseContents
-from activities.evidence.custody import for_ledger_alone
+from activities.contracts.copies import Copied
+from activities.contracts.custody import CustodyEvent, Manifest
 from activities.evidence.errors import VaultMismatch
 from activities.evidence.vault.interface import CaseReader, Vault
 from activities.evidence.vault.layout import GENESIS, Folder, Head, chained_name
@@ -24,8 +20,22 @@ from playbooks.canonical import canonical
 Link = TypeVar("Link", Manifest, CustodyEvent)
 
 
+class CaseCopies(Protocol):
+    """What the ledger knows of copies."""
+
+    def find(self, case_id: str) -> Copied | None:
+        """How far one reaches; None: nothing was ever copied."""
+
+    def note(self, case_id: str, *, manifests: int, custody: int) -> None:
+        """It reaches so far now."""
+
+
 class CaseChains(Protocol):
     """What the ledger keeps of cases: two chains each, appended in order, idempotent by id."""
+
+    @property
+    def copies(self) -> CaseCopies:
+        """How much of them is in the vault."""
 
     def append_manifest(self, case_id: str, build: Callable[[int, str], Manifest]) -> Manifest:
         """Chain an item."""
@@ -70,21 +80,9 @@ def mirror(chains: CaseChains, vault: Vault, case_id: str) -> Head:
         custody_head=_hash(events[1][-1]) if events[1] else _start(events[0], known.custody_head),
     )
     vault.put_head(head)
+    # Last of all: what the vault lacks of this was there once, and was taken away.
+    chains.copies.note(case_id, manifests=head.manifests, custody=head.custody)
     return head
-
-
-def disagreement(contents: CaseContents, chains: CaseChains, case_id: str, *, since: datetime) -> str:
-    """Where the vault's chains are not a beginning of the ledger's, or lack more of them than they may."""
-    manifests, events = chains.manifests(case_id), chains.custody(case_id)
-    kept, told = len(contents.manifests.links), len(contents.custody.links)
-    begins = head_of(case_id, manifests[:kept], events[:told])
-    found = (kept, contents.manifests.head, told, contents.custody.head)
-    same = (begins.manifests, begins.manifest_head, begins.custody, begins.custody_head) == found
-    # Whatever is chained is chained and copied under the lock. Only one who died in between can leave more.
-    if same and kept == len(manifests) and all(for_ledger_alone(e) or e.at >= since for e in events[told:]):
-        return ""
-    held = f"{len(manifests)} manifests and {len(events)} custody events"
-    return f"head of {case_id}: expected what the ledger holds, {held}, found {kept} and {told}"
 
 
 def _known(reader: CaseReader, case_id: str) -> Head:

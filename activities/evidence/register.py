@@ -13,24 +13,21 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
-from activities.contracts.evidence import (
+from activities.contracts.custody import (
     CaseVerdict,
-    CollectedItem,
     CustodyAction,
     CustodyEvent,
-    Outcome,
     Registered,
     RegisterEvidence,
-    Retention,
-    Storage,
     VerifyCase,
 )
+from activities.contracts.evidence import CollectedItem, Outcome, Retention, Storage
 from activities.evidence import custody
-from activities.evidence.contents import read_case
+from activities.evidence.agreement import agree
 from activities.evidence.errors import VaultDenied, VaultKeyRefused, VaultUnavailable
 from activities.evidence.holds import StandingHolds, holds_of
 from activities.evidence.manifests import is_known, is_own, late_id, manifest_of
-from activities.evidence.mirroring import CaseChains, disagreement, mirror
+from activities.evidence.mirroring import CaseChains, mirror
 from activities.evidence.reading_back import digest_in, heartbeat, read_back
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.interface import Vault
@@ -38,6 +35,7 @@ from activities.evidence.vault.layout import Head
 from activities.evidence.verify import judge_case
 from activities.ledger.errors import ChainConflict
 from playbooks.forensics import RetentionSpec
+from segmentation.bounds import cut
 from segmentation.errors import FirebreakError
 
 CONTROL = "worker:control"
@@ -77,21 +75,18 @@ class EvidenceRegistry:
 
     @activity.defn(name="verify_case")
     def verify_case(self, request: VerifyCase) -> CaseVerdict:
-        """Recompute every hash in the vault, hold its chains against the ledger's, and note that it was done."""
-        case_id, began = request.incident_id, datetime.now(UTC)
-        reader = self._vault.case(case_id)
-        with self._vault.locked(case_id):
-            contents = read_case(reader)
-            disagreed = disagreement(contents, self._chains, case_id, since=began)
-        verdict = judge_case(reader, contents, case_id, self._trust(), progress=heartbeat())
-        if verdict.ok and disagreed:
-            verdict = verdict.model_copy(update={"ok": False, "first_failure": disagreed})
+        """Recompute every hash in the vault, hold its chains against the ledger's, and note it: a late copy follows."""
+        case_id, reader = request.incident_id, self._vault.case(request.incident_id)
+        agreed = agree(self._chains, self._vault, case_id)
+        verdict = agreed.told(judge_case(reader, agreed.contents, case_id, self._trust(), progress=heartbeat()))
         purpose = f"{request.purpose}: {verdict.first_failure or f'{verdict.verified} items verified'}"
-        if verdict.ok:
-            self.record(case_id, None, action="verify", actor=request.actor, purpose=purpose)
-        else:
+        if not verdict.ok:
             self.tell_ledger(case_id, action="verify", actor=request.actor, purpose=purpose)
-        return verdict
+            return agreed.warned(verdict)
+        build = custody.event(
+            case_id, evidence_id=None, action="verify", actor=request.actor, at=datetime.now(UTC), purpose=purpose
+        )
+        return agreed.warned(verdict, left=0 if self._tell_all_the_same(case_id, build) else agreed.behind + 1)
 
     def record(
         self, case_id: str, evidence_id: str | None, *, action: CustodyAction, actor: str, purpose: str
@@ -116,6 +111,16 @@ class EvidenceRegistry:
             noted = self._chains.append_custody(case_id, build)
             self.mirror_locked(case_id)
         return noted
+
+    def _tell_all_the_same(self, case_id: str, build: custody.Build) -> bool:
+        """Chain an event even where the vault is away; whether it was copied."""
+        with self._vault.locked(case_id):
+            self._chains.append_custody(case_id, build)
+            try:
+                self.mirror_locked(case_id)
+            except VaultUnavailable:
+                return False
+        return True
 
     def tell_ledger(self, case_id: str, *, action: CustodyAction, actor: str, purpose: str) -> None:
         """Note that something does not hold; the vault stays as it was found."""
@@ -183,7 +188,7 @@ class EvidenceRegistry:
             return self._compared(request, item, held)
         except FirebreakError as error:
             _raise_what_passes(error)
-            reason = f"in the vault, but it can't be kept or read there: {error}"[:500]
+            reason = cut(f"in the vault, but it can't be kept or read there: {error}")
             return item.model_copy(update={"storage": None, "outcome": Outcome(state="failed", reason=reason)})
 
     def _compared(self, request: RegisterEvidence, item: CollectedItem, held: StandingHolds) -> CollectedItem:

@@ -12,12 +12,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from activities.contracts.evidence import CaseVerdict, CollectedItem, Storage
+from activities.contracts.custody import CaseVerdict
+from activities.contracts.evidence import CollectedItem, Storage
 from activities.evidence.chains import Chain, Link
 from activities.evidence.contents import CaseContents, read_case
 from activities.evidence.errors import VaultKeyRefused, VaultMismatch, VaultMissing
 from activities.evidence.sealing.checking import CheckedSeals, check_seals
-from activities.evidence.sealing.coverage import Demands, check_coverage
+from activities.evidence.sealing.coverage import Demands, check_coverage, state_of_stamps, with_stamps
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.directory import DirectoryCase
 from activities.evidence.vault.interface import CaseReader, Kept
@@ -41,7 +42,8 @@ def verify_case(
     Who brings a key asks for a seal, who asks for `stamps` for the timestamp of each.
     """
     demands = Demands(seal=trust.given, stamps=stamps)
-    return judge_case(reader, read_case(reader), case_id, trust, progress=progress, demands=demands)
+    verdict = judge_case(reader, read_case(reader), case_id, trust, progress=progress, demands=demands)
+    return with_stamps(verdict, demands)
 
 
 def judge_case(
@@ -53,7 +55,7 @@ def judge_case(
     progress: Progress | None = None,
     demands: Demands = NOTHING,
 ) -> CaseVerdict:
-    """The same of what was read before; a case at work may have no seal yet."""
+    """The same of what was read before; a case at work may have no seal yet. Pending timestamps fail nothing here."""
     artefacts = _Artefacts(reader, contents, progress or (lambda _done, _total: None))
     broken = artefacts.check()
     seals = check_seals(contents, trust)
@@ -78,6 +80,8 @@ def judge_case(
         verified=len(contents.manifests.links) - len(broken),
         ok=not first,
         first_failure=first,
+        reason="broken" if first else "",
+        timestamp=state_of_stamps(seals.refs),
         seals=tuple(seals.refs),
         unsealed=_unsealed(contents, seals),
         unregistered=artefacts.unregistered,

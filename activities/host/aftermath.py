@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from activities.contracts.host import ProcessRef
+from activities.contracts.host import MAX_PROCESSES, ProcessRef
 from activities.host import conntrack, processes, sockets
 from activities.host.connects import host_port
 from activities.host.cut_sessions import SessionView, listening_ports
 from activities.host.interfaces import own_addresses
 from playbooks.host_isolation import Interface, LifelineEndpoint
 from playbooks.isolation_modes import ISOLATE_ALL, EgressOnly, Mode
+from segmentation.bounds import fitting
 
 PERMISSIONS = (*conntrack.PERMISSIONS, *processes.PERMISSIONS)
-_MAX_OWNERS = 64
+_MAX_OWNERS = MAX_PROCESSES
+# They are hints: an intruder's long names must not make the answer of a cut too large.
+_MAX_OWNERS_BYTES = 128 << 10
 T = TypeVar("T")
 
 
@@ -95,7 +98,6 @@ def _owners(held: Iterable[sockets.Socket]) -> tuple[ProcessRef, ...]:
         remotes[found.inode].add(host_port(found.remote, found.remote_port))
     owners = list(processes.owners(remotes.keys()).items())[:_MAX_OWNERS]
     described = (
-        processes.describe(pid, {remote for inode in inodes for remote in remotes[inode]}, hashed=False)
-        for pid, inodes in owners
+        processes.describe(pid, {remote for inode in inodes for remote in remotes[inode]}) for pid, inodes in owners
     )
-    return tuple(ref for ref in described if ref is not None)
+    return fitting((ref for ref in described if ref is not None), _MAX_OWNERS_BYTES)

@@ -29,6 +29,7 @@ from activities.host.observe import own_netns
 from activities.host.upload import Uploader
 from activities.host.upload_errors import UploadFailed
 from playbooks.host_isolation import Interface
+from segmentation.bounds import cut
 from segmentation.workloads import Frozen, Name
 
 PACKETS_MEDIA_TYPE = "application/x-pcapng"
@@ -61,7 +62,7 @@ class HostFacts(Frozen):
             host=self.host,
             boot_id=self.boot_id,
             netns_inode=netns_inode or self.netns_inode,
-            interface=",".join(interfaces),
+            interface=cut(",".join(interfaces)),
             ifindex=found[0].ifindex if found else 0,
             mac=found[0].mac if found else "",
         )
@@ -113,7 +114,7 @@ class EvidenceSender:
 
     def lost(self, artefact: Artefact, error: Exception) -> CollectedItem:
         """The item of what did not get through, and why."""
-        outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:500])
+        outcome = Outcome(state="failed", reason=cut(f"collected, but not in the vault: {error}"))
         size, sha256 = _measure(artefact.path) if artefact.path else (0, None)
         return self._item(artefact, outcome, size, sha256)
 

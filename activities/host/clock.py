@@ -3,6 +3,7 @@
 Owns reading adjtimex(2) and comparing two clocks of the kernel. Never sets a clock.
 
     before = boot_ns()
+    Ages(900).horizon()     # times before that are more than 900 s ago, whoever set the clock meanwhile
     clock_error(before)     # -> ClockError(offset_ms=-3600000.0, reason="the clock was set by -3600.0 s meanwhile")
 
 An order carries no time that the host's clock could be compared with: its expiry is an upper bound. So the offset is
@@ -56,6 +57,24 @@ def clock_error(boot_before_ns: int | None, boot_after_ns: int | None = None) ->
     if abs(jumped) > JUMP_SECONDS:
         return ClockError(jumped * 1000, f"the clock was set by {jumped:+.1f} s meanwhile: times before that are off")
     return ClockError(disciplined_offset_ms())
+
+
+class Ages:
+    """Since when what is dated by this host's clock is young enough; to be asked more often than files get old."""
+
+    def __init__(self, max_age_seconds: float) -> None:
+        self._max_age_seconds, self._boot_ns = max_age_seconds, boot_ns()
+        self._jumps: list[tuple[float, float]] = []
+
+    def horizon(self) -> float:
+        """In seconds since 1970. To set the clock ahead makes nothing old that is not."""
+        now, boot = time.clock_gettime(time.CLOCK_BOOTTIME), boot_ns()
+        ahead, self._boot_ns = (boot - self._boot_ns) / 1e9, boot
+        if ahead > JUMP_SECONDS:
+            self._jumps.append((now, ahead))
+        # What was dated before a jump is too old by all of it now, until it is of age itself.
+        self._jumps = [jump for jump in self._jumps if now - jump[0] < self._max_age_seconds]
+        return time.time() - self._max_age_seconds - sum(seconds for _, seconds in self._jumps)
 
 
 def disciplined_offset_ms() -> float | None:

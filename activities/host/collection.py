@@ -13,17 +13,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
+import structlog
 from temporalio import activity
 
-from activities.contracts.evidence import (
-    CaptureOrder,
-    Collected,
-    CollectedItem,
-    CollectVolatileOrder,
-    FreezeOrder,
-)
+from activities.contracts.collecting import MAX_ITEMS, CaptureOrder, Collected, CollectVolatileOrder, FreezeOrder
+from activities.contracts.evidence import CollectedItem, Outcome
 from activities.contracts.orders import Order
 from activities.host.artefacts import Artefact, EvidenceSender
 from activities.host.event_items import events_artefact
@@ -40,6 +38,7 @@ _GRACE_SECONDS = 3.0
 # Longer than a try takes where the vault is away: the patience of one upload, and the few that are tried once after it.
 LAST_TRY = timedelta(minutes=3)
 _TRIES_IN_VAIN = 3
+log = structlog.get_logger(__name__)
 
 
 class HostEvidence:
@@ -91,9 +90,10 @@ class HostEvidence:
             known = folder.read(name, Collected)
             if known is not None:
                 return known
-            collected = Collected(items=tuple(self._handed_over(folder.incident_id, collect(), order)))
+            artefacts = at_most(MAX_ITEMS, collect())
+            collected = Collected(items=tuple(self._handed_over(folder.incident_id, artefacts, order)))
             if all(item.storage is not None or item.sha256 is None for item in collected.items):
-                folder.write(name, collected)
+                _remember(folder, name, collected)
             return collected
 
     def _handed_over(self, incident_id: Name, artefacts: Iterable[Artefact], order: Order) -> list[CollectedItem]:
@@ -124,8 +124,9 @@ class HostEvidence:
         return Collected(items=tuple(self._sender.hand_over(incident_id, artefact) for artefact in artefacts))
 
     def _frozen(self, folder: IncidentFolder, freeze: Freeze) -> Iterator[Artefact]:
+        most = max(1, (MAX_ITEMS - 1) // len(self._recorder.rings))
         for ring in self._recorder.rings:
-            packets = list(ring_artefacts(folder, ring.settings, freeze, ring.key))
+            packets = list(ring_artefacts(folder, ring.settings, freeze, ring.key, most=most))
             yield from packets or [no_ring(freeze, ring.settings, ring.key)]
         yield events_artefact("events-before", folder.events_before, freeze)
 
@@ -142,6 +143,26 @@ class HostEvidence:
         if freeze is not None:
             reason = self._recorder.gather_events(folder.incident_id)
             yield events_artefact("events-after", folder.events_after, freeze, since_freeze=True, reason=reason)
+
+
+def at_most(number: int, artefacts: Iterable[Artefact]) -> Iterator[Artefact]:
+    """The first, and in the last's place how many more there were."""
+    found = iter(artefacts)
+    yield from islice(found, number - 1)
+    last, more = next(found, None), sum(1 for _ in found)
+    if last is not None and more:
+        reason = f"{more + 1} more are not handed over: a collection has at most {number} items"
+        last = replace(last, path=None, outcome=Outcome(state="missing", reason=reason))
+    if last is not None:
+        yield last
+
+
+def _remember(folder: IncidentFolder, name: str, collected: Collected) -> None:
+    """A disk that is full costs the memory of it alone: the items are in the vault."""
+    try:
+        folder.write(name, collected)
+    except OSError as error:
+        log.warning("what was handed over can't be noted: it would be collected again", part=name, error=str(error))
 
 
 def _time_left(order: Order) -> bool:

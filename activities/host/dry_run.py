@@ -8,7 +8,7 @@ checked and none committed (nft(8), --check). What the kernel validates at the c
 
 from collections.abc import Iterator
 
-from activities.contracts.host import DryRun
+from activities.contracts.host import MAX_LINES, DryRun
 from activities.host.chain_verdicts import Chains, Objects, Packet, Place
 from activities.host.connects import connect_all
 from activities.host.nft import Nft, NftRefused
@@ -17,6 +17,7 @@ from activities.host.probes import LIFELINE_TIMEOUT_MS
 from activities.host.standing import utc_now
 from playbooks.host_isolation import HostChange, lifeline_of
 from playbooks.isolation_rules import Endpoint
+from segmentation.bounds import cut, few
 
 _NOT_LOOPBACK = frozenset({"lo"})
 # The hooks that a packet of this host passes, on its way out and in (nft(8), address families).
@@ -33,7 +34,7 @@ def dry_run(change: HostChange, nft: Nft) -> DryRun:
     """
     check_own(change)
     warnings = (*_refused_by_others(change, nft.list_ruleset()), *_silent_now(change))
-    return DryRun(at=utc_now(), refusals=_refusals(change, nft), warnings=warnings)
+    return DryRun(at=utc_now(), refusals=_refusals(change, nft), warnings=few(warnings, MAX_LINES))
 
 
 def _refusals(change: HostChange, nft: Nft) -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def _refusals(change: HostChange, nft: Nft) -> tuple[str, ...]:
     try:
         nft.check(change.commands)
     except NftRefused as error:
-        return (error.summary,)
+        return (cut(error.summary),)
     return ()
 
 

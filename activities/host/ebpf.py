@@ -1,31 +1,33 @@
 """bpftrace: connections, attempts, executions, denials and DNS of this host's network namespace, as they happen.
 
-Owns the process, the choice of programs and the reading of its output. Programs are fixed files in
-`bpftrace/`; nothing that an order says becomes code. Needs CAP_BPF, CAP_PERFMON and tracefs at
-/sys/kernel/tracing. A host without them goes on without events, and says why.
+Owns the process and the reading of its output; which programs it runs is chosen by `ebpf_programs`. Needs CAP_BPF,
+CAP_PERFMON and tracefs at /sys/kernel/tracing. A host without them goes on without events, and says why.
 
     events = KernelEvents(folder, on_documents=ring.append)
     events.start()
     events.state, events.reason     # -> "running", ""
+
+From its end on, or that of whoever reads it, nothing is told any more: the last that is told is an event `stopped`.
 """
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import structlog
+
 from activities.host.clock import boot_ns as booted_ns
 from activities.host.drop_reasons import POLICIES, drop_reasons
+from activities.host.ebpf_programs import SHIPPED, Programs, complaint
 from activities.host.kernel_events import is_attaching, parse
 from activities.host.observe import own_netns
 from activities.host.rehearsal import Rehearsal
@@ -33,18 +35,12 @@ from activities.host.rehearsal import Rehearsal
 PERMISSIONS = ("CAP_BPF", "CAP_PERFMON", "CAP_DAC_READ_SEARCH", "CAP_SYS_NICE")
 State = Literal["off", "starting", "running", "failed"]
 Document = dict[str, Any]
-# First and last are what the rehearsal sees, so that whatever is between them is attached too.
-_FIRST, _LAST = "connections", "executions"
-_OPTIONAL = ("attempts", "dns", "denials")
-# bpftrace 0.17 always tries to raise this limit and complains where it can't; BPF memory has not counted
-# against it since Linux 5.11.
-_HARMLESS = re.compile(r"RLIMIT_MEMLOCK")
-# As in `program.bt:12:3-9: ERROR: ...`, or `program.bt:1-12: ERROR: ...` for what it finds missing in the last.
-_PLACE = re.compile(r"program\.bt:(?:\d+-)?(\d+)")
-_PROGRAMS = files("activities.host").joinpath("bpftrace")
 _LONGEST_NAME = 128
 _READ_BYTES = 1 << 16
 _BATCH_SECONDS, _REHEARSAL_SECONDS = 0.02, 0.05
+# It takes a third of a second on an idle host.
+_REHEARSED_WITHIN_SECONDS = 60.0
+log = structlog.get_logger(__name__)
 
 
 class KernelEvents:
@@ -54,63 +50,65 @@ class KernelEvents:
         self,
         folder: Path,
         on_documents: Callable[[Sequence[Document]], None],
-        sources: Traversable = _PROGRAMS,
+        sources: Traversable = SHIPPED,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder, self._on_documents, self._sources = folder, on_documents, sources
+        self._folder, self._on_documents, self._programs = folder, on_documents, Programs(sources)
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._ready = threading.Event()
+        self._ready, self._ending = threading.Event(), threading.Event()
         self._problem = ""
-        self._left_out: dict[str, str] = {}
         self._reasons: dict[int, str] = {}
-        self._begins: dict[str, int] = {}
         self.command: tuple[str, ...] = ()
-        self.programs: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
         """Whether events arrive."""
         if self._process is None:
             return "failed" if self._problem else "off"
-        if self._process.poll() is not None:
+        if self._problem or self._process.poll() is not None or not self._is_read():
             return "failed"
         return "running" if self._ready.is_set() else "starting"
 
     @property
     def reason(self) -> str:
         """Why it failed, or what is left out."""
+        if self._problem:
+            return self._problem
         if self._process is not None and self._process.poll() is not None:
             return self._complaint()
-        return self._problem or "; ".join(f"{name} left out: {why}" for name, why in self._left_out.items())
+        return self._programs.reason
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Names of those that run."""
+        return self._programs.chosen
 
     def start(self) -> None:
         """Start it; `state` tells when it is ready, after about two seconds of compiling."""
         self._reasons = drop_reasons()
-        if not self._reasons:
-            self._left_out.setdefault("denials", "the kernel names no reason for which it drops packets")
-        self.programs = (_FIRST, *(name for name in _OPTIONAL if name not in self._left_out), _LAST)
+        self._programs.want_denials(named=bool(self._reasons))
         self._ready.clear()
+        self._ending.clear()
         self._problem = ""
         self._tell("starting")
         try:
             self._spawn()
-        except OSError as error:
-            self._process, self._problem = None, f"bpftrace can't be started: {error}"
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread to be had
+            self._problem = f"bpftrace can't be started: {error}"
 
     def stop(self) -> None:
         """End it; what it has seen is read first."""
+        self._ending.set()
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         self._reap(timeout=5.0)
 
     def retry(self) -> None:
         """Start it again after it failed, without the program that may be why."""
-        # A kernel whose packets look different fails one of them and with it the whole: once more without.
-        optional = [name for name in self.programs if name in _OPTIONAL]
-        if not self._ready.is_set() and optional:
-            blamed = self._blamed()
-            self._left_out[blamed if blamed in optional else optional[-1]] = self._complaint()
+        if self._was_refused():
+            self._programs.leave_out(self._complaint())
+        self._ending.set()
         self._reap(timeout=1.0)
         self.start()
 
@@ -121,27 +119,36 @@ class KernelEvents:
             self._ready.wait(0.05)
         return self.state == "running"
 
+    def _is_read(self) -> bool:
+        return self._reader is not None and self._reader.is_alive()
+
+    def _was_refused(self) -> bool:
+        """Whether it ended by itself before it told anything: not if it was killed, or we did not read on."""
+        status = self._process.poll() if self._process is not None else None
+        return status is not None and status > 0 and not self._problem and not self._ready.is_set()
+
     def _spawn(self) -> None:
         program = self._folder / "program.bt"
-        lines: list[str] = []
-        for name in self.programs:
-            self._begins[name] = len(lines) + 1
-            lines += self._sources.joinpath(f"{name}.bt").read_text().split("\n")
-        program.write_text("\n".join(lines), encoding="utf-8")
+        self._programs.write(program)
         numbers = [str(number) for number in self._reasons] + ["0"] * (len(POLICIES) - len(self._reasons))
         bpftrace = ("bpftrace", "-f", "json", str(program), str(own_netns()), *numbers)
         # Compiling takes a second of CPU: everything else on this host goes first.
         self.command = ("nice", "-n", "10", "setpriv", "--pdeathsig", "KILL", "--", *bpftrace)
         rehearsal = Rehearsal(self._folder, _LONGEST_NAME)
         try:
-            self._process = self._popen()
+            process = self._popen()
         except OSError:
             rehearsal.close()
             raise
-        self._reader = threading.Thread(
-            target=self._read, args=(self._process, rehearsal), name="bpftrace", daemon=True
-        )
-        self._reader.start()
+        reader = threading.Thread(target=self._read, args=(process, rehearsal), name="bpftrace", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:
+            process.kill()
+            process.wait()
+            rehearsal.close()
+            raise
+        self._reader, self._process = reader, process
 
     def _popen(self) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as stderr:
@@ -155,8 +162,21 @@ class KernelEvents:
             )
 
     def _read(self, process: subprocess.Popen[bytes], rehearsal: Rehearsal) -> None:
-        with contextlib.closing(rehearsal):
-            self._read_all(process, rehearsal)
+        """Until it ends. That it is not read any more ends it too: nobody must take it for a witness."""
+        problem = ""
+        try:
+            with contextlib.closing(rehearsal):
+                self._read_all(process, rehearsal)
+        except Exception as error:
+            problem = f"what bpftrace tells could not be read on: {type(error).__name__}: {error}"
+            log.exception("the reader of kernel events failed")
+        if self._ending.is_set():
+            return
+        # Whoever could not take the last events may not take this one either; the next start says it as well.
+        with contextlib.suppress(Exception):
+            self._tell("stopped", reason=problem or "bpftrace ended")
+        self._problem = self._problem or problem
+        process.kill()
 
     def _read_all(self, process: subprocess.Popen[bytes], rehearsal: Rehearsal) -> None:
         output, rest = cast("BufferedReader", process.stdout), b""
@@ -178,17 +198,21 @@ class KernelEvents:
         """Compiled: from here on it must keep up with a busy host. Then prove that it sees what happens."""
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, process.pid, 0)
-        while process.poll() is None and not rehearsal.done:
+        until = time.monotonic() + _REHEARSED_WITHIN_SECONDS
+        while process.poll() is None and not rehearsal.done and time.monotonic() < until:
             rehearsal.perform()
             time.sleep(_REHEARSAL_SECONDS)
         rehearsal.close()
         if rehearsal.done:
             self._tell("recording")
             self._ready.set()
+        elif process.poll() is None:
+            self._problem = "bpftrace runs and told nothing of what we did to try it"
+            process.kill()
 
-    def _tell(self, event: str) -> None:
+    def _tell(self, event: str, **more: str) -> None:
         """A mark between events: from when on they are told, or not."""
-        self._on_documents([{"at": _now(), "event": event, "programs": list(self.programs)}])
+        self._on_documents([{"at": _now(), "event": event, "programs": list(self.programs), **more}])
 
     def _named(self, document: Document) -> Document:
         if document["event"] == "denial":
@@ -197,12 +221,6 @@ class KernelEvents:
             # bpftrace does not say when: after the line before, and before now.
             document["at"] = _now()
         return document
-
-    def _blamed(self) -> str:
-        """The program in whose lines bpftrace found a mistake; empty where it names none."""
-        found = _PLACE.search(self._complaint())
-        line = int(found[1]) if found else 0
-        return next((name for name, first in reversed(self._begins.items()) if line >= first), "")
 
     def _reap(self, timeout: float) -> None:
         if self._process is None:
@@ -223,11 +241,7 @@ class KernelEvents:
         return self._folder / "bpftrace.log"
 
     def _complaint(self) -> str:
-        if not self._log.exists():
-            return ""
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        said = [line.strip() for line in lines if "error" in line.lower() and not _HARMLESS.search(line)]
-        return said[0][:300] if said else "bpftrace ended without a word"
+        return complaint(self._log)
 
 
 def _now() -> str:

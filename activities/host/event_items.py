@@ -19,9 +19,11 @@ from activities.host.artefacts import EVENTS_MEDIA_TYPE, Artefact, tool
 from activities.host.clock import clock_error
 from activities.host.frozen import Freeze
 from activities.host.kernel_events import lost
+from segmentation.bounds import COMMAND_LENGTH, cut, few_words
 
 RANK = 3  # RFC 3227, 2.1: it shows processes and connections that may be gone by now
-_NOT_EVENTS = frozenset({"segment", "lost", "skipped", "unreadable", "starting", "recording"})
+_NOT_EVENTS = frozenset({"segment", "lost", "skipped", "unreadable", "starting", "recording", "stopped"})
+_NOT_RUN = "bpftrace did not run"
 _MAX_GAPS = 200
 
 
@@ -34,6 +36,7 @@ class _Count:
     # Up to when events were told, and since when nobody looks.
     until: datetime | None = None
     blind_since: datetime | None = None
+    blind_why: str = _NOT_RUN
     gaps: list[Gap] = field(default_factory=list)
 
     def take(self, document: dict[str, Any]) -> None:
@@ -43,17 +46,18 @@ class _Count:
         self.lost += missing
         if missing and at:
             self._gap(self.until or at, at, f"{missing} events lost or left out: more came than could be told")
-        if event == "starting":
+        if event in ("starting", "stopped"):
             self.blind_since = self.until
+            self.blind_why = str(document.get("reason", self.blind_why))
         elif event == "recording" and at and self.blind_since:
-            self._gap(self.blind_since, at, "bpftrace did not run")
+            self._gap(self.blind_since, at, cut(self.blind_why))
         if event == "recording":
-            self.blind_since = None
+            self.blind_since, self.blind_why = None, _NOT_RUN
         if event not in _NOT_EVENTS:
             self.events += 1
             self.first = at if self.first is None else self.first
             self.last = at
-        self.until = at if at and event not in ("segment", "starting") else self.until
+        self.until = at if at and event not in ("segment", "starting", "stopped") else self.until
 
     def _gap(self, since: datetime, until: datetime, reason: str) -> None:
         if len(self.gaps) < _MAX_GAPS:
@@ -74,7 +78,11 @@ def events_artefact(
     if path.exists():
         for document in _documents(path):
             count.take(document)
+    if freeze.status.events == "failed" and not since_freeze and count.blind_since is None:
+        count.blind_since, count.blind_why = count.until, freeze.status.events_reason or _NOT_RUN
     outcome = _outcome(count, freeze, reason)
+    if freeze.events_missing and not since_freeze and not path.exists():
+        outcome = Outcome(state="failed", reason=cut(freeze.events_missing))
     until = datetime.now(UTC) if since_freeze else freeze.frozen_at
     return Artefact(
         label=label,
@@ -93,24 +101,24 @@ def _outcome(count: _Count, freeze: Freeze, reason: str) -> Outcome:
     if not count.events and status.events != "running":
         state = status.events
         why = status.events_reason or ("not configured" if state == "off" else f"bpftrace was {state}")
-        return Outcome(state="missing" if state == "off" else "failed", reason=why)
+        return Outcome(state="missing" if state == "off" else "failed", reason=cut(why))
     if reason:
-        return Outcome(state="truncated", reason=reason)
+        return Outcome(state="truncated", reason=cut(reason))
     if not count.events:
         return Outcome(state="empty", reason="no event in that time")
-    return Outcome(state="collected", reason=status.events_reason)
+    return Outcome(state="collected", reason=cut(status.events_reason))
 
 
 def _acquisition(count: _Count, freeze: Freeze, until: datetime) -> Acquisition:
     used, clock = tool("bpftrace"), clock_error(freeze.boot_ns)
     gaps = count.gaps
     if count.blind_since:
-        gaps = [*gaps, Gap(started=count.blind_since, ended=until, reason="bpftrace did not run")]
+        gaps = [*gaps, Gap(started=count.blind_since, ended=max(count.blind_since, until), reason=cut(count.blind_why))]
     return Acquisition(
         tool=used.name,
         tool_version=used.version,
         tool_sha256=used.sha256,
-        command=freeze.events_command,
+        command=few_words(freeze.events_command, COMMAND_LENGTH),
         started=count.first or freeze.frozen_at,
         ended=count.last or freeze.frozen_at,
         clock_offset_ms=clock.offset_ms,

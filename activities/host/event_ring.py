@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 from pydantic import Field
 
+from activities.host.clock import Ages
 from segmentation.workloads import Frozen
 
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ class EventRing:
     def __init__(self, folder: Path, limits: EventLimits, preamble: Callable[[], Document]) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._limits, self._preamble = folder, limits, preamble
-        self._lock = threading.Lock()
+        self._lock, self._ages = threading.Lock(), Ages(limits.max_age_seconds)
         self._file: IO[str] | None = None
         self._path = folder / "none"
         for path in folder.glob(f"*{_OPEN_SUFFIX}"):
@@ -95,9 +95,9 @@ class EventRing:
         with self._lock:
             segments = self.closed()
             surplus = segments[: max(0, len(segments) - self._limits.segments)]
-            horizon = 0 if hold else time.time() - self._limits.max_age_seconds
+            horizon = self._ages.horizon()
             for path in segments:
-                if path in surplus or path.stat().st_mtime < horizon:
+                if path in surplus or (path.stat().st_mtime < horizon and not hold):
                     path.unlink()
 
     def _begin(self) -> IO[str]:
@@ -109,10 +109,13 @@ class EventRing:
         return self._file
 
     def _end(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._path.rename(self._path.with_suffix(_CLOSED_SUFFIX))
+        # Where closing fails (a quota, a server), the file is closed all the same: nobody must write to it again.
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            finally:
+                self._path.rename(self._path.with_suffix(_CLOSED_SUFFIX))
 
 
 def _cut_half_line(path: Path) -> None:
@@ -129,10 +132,14 @@ def number_of(segment: Path) -> int:
 def join(segments: Iterable[Path], target: Path) -> None:
     """One file of these segments; whole or not there."""
     draft = target.with_suffix(".draft")
-    with draft.open("wb") as file:
-        for segment in segments:
-            with segment.open("rb") as part:
-                shutil.copyfileobj(part, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with draft.open("wb") as file:
+            for segment in segments:
+                with segment.open("rb") as part:
+                    shutil.copyfileobj(part, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     draft.replace(target)

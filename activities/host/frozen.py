@@ -76,6 +76,7 @@ class Freeze(Frozen):
     status: RecorderStatus
     last_segment: str = ""
     events_command: tuple[str, ...] = ()
+    events_missing: str = Field(default="", description="Why the events until the freeze are not among the frozen.")
 
 
 class IncidentFolder:
@@ -142,10 +143,14 @@ class IncidentFolder:
         """Keep a record; whole or not there."""
         target = self.path / f"{name}{_DOCUMENT}"
         draft = target.with_suffix(".draft")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(document.model_dump_json())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(document.model_dump_json())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
         draft.replace(target)
 
     def read(self, name: str, kind: type[Model]) -> Model | None:

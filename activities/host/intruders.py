@@ -10,10 +10,12 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from activities.contracts.host import Intruders, ProcessRef
+from activities.contracts.host import MAX_PROCESSES, MAX_SOCKETS, Intruders, ProcessRef
 from activities.host import processes
 from activities.host.connects import host_port
+from activities.host.executable_digests import Digests, HashLimits
 from activities.host.sockets import Address, Socket, list_sockets
+from segmentation.bounds import few
 
 PERMISSIONS = processes.PERMISSIONS
 # An isolated intruder's connect stays in SYN_SENT for as long as it cares to wait; a scanner's wait is short.
@@ -21,21 +23,27 @@ _SEARCH_SECONDS = 1.5
 # Others of its group may just be between two tries.
 _SETTLE_SECONDS = 0.3
 _PACE_SECONDS = 0.01
-_MAX_PROCESSES = 64
+# Whoever is to end a process waits for this: an executable that can't be hashed by then is named without.
+_DESCRIBE_SECONDS = 12.0
+_HASHES = HashLimits(file_seconds=1.0, total_seconds=3.0)
 
 
 def find_intruders(destinations: Collection[Address], ports: Collection[int], hints: Iterable[ProcessRef]) -> Intruders:
     """Processes with sockets to the destinations and ports, and those hinted at that still live.
 
-    An empty collection puts no limit, two empty ones accuse nothing. Takes up to 1.5 s when it finds nobody.
+    An empty collection puts no limit, two empty ones accuse nothing. Takes up to 1.5 s when it finds nobody, and up to
+    3 s more where executables come slowly.
     """
     search = _Search(frozenset(destinations), frozenset(ports))
     search.run()
-    found = {ref.pid: ref for ref in filter(None, map(_still_living, hints))}
-    found |= {ref.pid: ref for ref in search.described()}
+    with Digests(time.monotonic() + _DESCRIBE_SECONDS, limits=_HASHES) as digests:
+        found = {ref.pid: ref for hint in hints if (ref := _still_living(hint, digests))}
+        found |= {ref.pid: ref for ref in search.described(digests)}
+    named = sorted(found.values(), key=lambda ref: ref.pid)[:MAX_PROCESSES]
     return Intruders(
-        processes=tuple(sorted(found.values(), key=lambda ref: ref.pid))[:_MAX_PROCESSES],
-        unattributed=tuple(sorted(search.unattributed))[:_MAX_PROCESSES],
+        processes=tuple(named),
+        unattributed=few(sorted(search.unattributed), MAX_SOCKETS),
+        left_out=search.not_described + len(found) - len(named),
     )
 
 
@@ -59,11 +67,17 @@ class _Search:
                 settled, deadline = True, min(deadline, time.monotonic() + _SETTLE_SECONDS)
             time.sleep(_PACE_SECONDS)
 
-    def described(self) -> Iterable[ProcessRef]:
-        for (pid, start_ticks), remotes in list(self._held.items())[:_MAX_PROCESSES]:
-            ref = processes.describe(pid, remotes)
+    def described(self, digests: Digests) -> Iterable[ProcessRef]:
+        """Whoever holds accused sockets and still lives."""
+        for (pid, start_ticks), remotes in list(self._held.items())[:MAX_PROCESSES]:
+            ref = processes.describe(pid, remotes, digests)
             if ref is not None and ref.start_ticks == start_ticks:
                 yield ref
+
+    @property
+    def not_described(self) -> int:
+        """Holders beyond as many as are named."""
+        return max(0, len(self._held) - MAX_PROCESSES)
 
     @property
     def unattributed(self) -> set[str]:
@@ -86,6 +100,6 @@ class _Search:
         )
 
 
-def _still_living(hint: ProcessRef) -> ProcessRef | None:
-    found = processes.describe(hint.pid, hint.sockets)
+def _still_living(hint: ProcessRef, digests: Digests) -> ProcessRef | None:
+    found = processes.describe(hint.pid, hint.sockets, digests)
     return found if found is not None and found.start_ticks == hint.start_ticks else None

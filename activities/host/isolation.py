@@ -11,14 +11,7 @@ with one exception: a change that has just cut the lifeline is lifted at once, o
 import threading
 from collections.abc import Callable
 
-from activities.contracts.host import (
-    Isolated,
-    IsolateOrder,
-    Released,
-    ReleaseOrder,
-    Renewed,
-    RenewOrder,
-)
+from activities.contracts.host import MAX_LINES, Isolated, IsolateOrder, Released, ReleaseOrder, Renewed, RenewOrder
 from activities.host.aftermath import end_sessions
 from activities.host.cutting import Cut, Cutter
 from activities.host.drift import NobodyWatches, Watcher
@@ -33,6 +26,7 @@ from activities.host.standing import Standing, Standings, read_boot_id, utc_now
 from activities.host.steps import Steps
 from activities.orders.journal import OrderJournal
 from playbooks.host_isolation import HostChange, HostObservation, refit, renewal
+from segmentation import bounds
 
 
 class HostIsolation:
@@ -107,8 +101,9 @@ class HostIsolation:
         # Lifted, and not forgotten: a restart would load it again.
         remembered = (f"the journal can't forget it: {self._journal.impaired}",) if self._journal.impaired else ()
         differs = (*_differences(order.observation, after), *remembered)
+        told = bounds.few(differs, MAX_LINES)
         restored = not differs and order.change.table not in after.our_tables
-        return Released(released_at=utc_now(), restored=restored, was_standing=was_standing, drift=differs)
+        return Released(released_at=utc_now(), restored=restored, was_standing=was_standing, drift=told)
 
     def resume(self) -> tuple[Reapplied, ...]:
         """Load again what has to stand by the journal, and have it watched: when the agent starts."""
@@ -151,7 +146,7 @@ class HostIsolation:
                 "sockets_destroyed": ended.sockets,
                 "cut_off": ended.owners,
                 "steps_ms": steps.done("sessions-ended"),
-                "detail": "; ".join((*ended.failures, *self._forgetful())),
+                "detail": bounds.cut("; ".join((*ended.failures, *self._forgetful()))),
             }
         )
 

@@ -23,11 +23,8 @@ from activities.contracts.host import (
     IsolateOrder,
     Killed,
     KillOrder,
-    LifelineOrder,
     Observed,
     ObserveOrder,
-    Probed,
-    ProbeOrder,
     Released,
     ReleaseOrder,
     Renewed,
@@ -35,6 +32,7 @@ from activities.contracts.host import (
     RulesetSnapshot,
     SnapshotOrder,
 )
+from activities.contracts.probing import LifelineOrder, Probed, ProbeOrder
 from activities.host import aftermath, intruders, nft, probes, remediation
 from activities.host.drift import Watcher
 from activities.host.dry_run import dry_run

@@ -6,11 +6,12 @@ what the session lost can't be told apart by file, so only a session without los
     ring_artefacts(folder, settings, freeze)     # -> one Artefact a file, in the order they were written
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from activities.contracts.collecting import MAX_ITEMS
 from activities.contracts.evidence import Acquisition, Gap, Outcome
 from activities.host.artefacts import PACKETS_MEDIA_TYPE, PCAP_MEDIA_TYPE, Artefact, Tool, tool
 from activities.host.capture import LOG_FILE, Counters, complaint, counters
@@ -21,6 +22,7 @@ from activities.host.namespaces import Link
 from activities.host.pcap import summarize_any
 from activities.host.pcapng import CaptureSummary
 from activities.host.sessions import begun, ended, gap_after, gaps_before, packet_files
+from segmentation.bounds import COMMAND_LENGTH, countable, cut, few_words, plausible
 
 RANK = 4  # RFC 3227, 2.1: after sockets and processes, before the disk
 _LINKTYPES = {0: "NULL", 1: "EN10MB", 101: "RAW", 113: "LINUX_SLL", 276: "LINUX_SLL2"}
@@ -43,20 +45,32 @@ class _Facts:
 
 
 def ring_artefacts(
-    folder: IncidentFolder, settings: PacketSettings, freeze: Freeze, key: str = ""
+    folder: IncidentFolder, settings: PacketSettings, freeze: Freeze, key: str = "", *, most: int = MAX_ITEMS
 ) -> Iterator[Artefact]:
-    """Every frozen file of one ring."""
+    """The frozen files of one ring; of more than `most` the newest, and one artefact that says so."""
     sessions = folder.ring_sessions(key)
     gaps = gaps_before(sessions)
-    number = 0
-    for session in sessions:
-        files = packet_files(session)
-        for path in files:
-            number += 1
-            missing = gaps.get(session, ()) if path == files[0] else ()
-            if session == sessions[-1] and path == files[-1]:
-                missing += gap_after(session, freeze.frozen_at)
-            yield _ring_artefact(path, f"{_prefix(key)}ring-{number:04d}", missing, settings, freeze)
+    files = [(session, path) for session in sessions for path in packet_files(session)]
+    first = dict(reversed(files))
+    left_out = len(files) - most + 1 if len(files) > most else 0
+    if left_out:
+        yield _left_out([path for _, path in files[:left_out]], settings, key)
+    for number, (session, path) in enumerate(files[left_out:], left_out + 1):
+        missing = gaps.get(session, ()) if path == first[session] else ()
+        if (session, path) == files[-1] and session == sessions[-1]:
+            missing += gap_after(session, freeze.frozen_at)
+        yield _ring_artefact(path, f"{_prefix(key)}ring-{number:04d}", missing, settings, freeze)
+
+
+def _left_out(paths: Sequence[Path], settings: PacketSettings, key: str) -> Artefact:
+    """The oldest files, as a gap: they stay on the host until it forgets the incident."""
+    written = sorted(datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in paths)
+    reason = f"{len(paths)} older files are not handed over: a collection has at most {MAX_ITEMS} items"
+    gap = Gap(started=written[0], ended=written[-1], reason=reason)
+    facts = _Facts(gaps=(gap,))
+    acquisition = Acquisition(tool=tool_here(), started=written[0], ended=written[-1], gaps=facts.gaps)
+    outcome = Outcome(state="missing", reason=reason)
+    return _artefact(f"{_prefix(key)}ring-older", None, outcome, acquisition, facts, settings)
 
 
 def no_ring(freeze: Freeze, settings: PacketSettings, key: str = "") -> Artefact:
@@ -64,7 +78,7 @@ def no_ring(freeze: Freeze, settings: PacketSettings, key: str = "") -> Artefact
     reason = freeze.status.packets_reason or "the flight recorder is off, or has only just begun"
     state = freeze.status.packets
     acquisition = Acquisition(tool=tool_here(), started=freeze.frozen_at, ended=freeze.frozen_at)
-    outcome = Outcome(state="failed" if state == "failed" else "missing", reason=reason)
+    outcome = Outcome(state="failed" if state == "failed" else "missing", reason=cut(reason))
     return _artefact(f"{_prefix(key)}ring", None, outcome, acquisition, _Facts(), settings)
 
 
@@ -72,7 +86,7 @@ def not_frozen(reason: str, settings: PacketSettings, key: str = "") -> Artefact
     """That the ring could not be frozen, such as on a disk that is full."""
     now = datetime.now(UTC)
     acquisition = Acquisition(tool=tool_here(), started=now, ended=now)
-    outcome = Outcome(state="failed", reason=reason)
+    outcome = Outcome(state="failed", reason=cut(reason))
     return _artefact(f"{_prefix(key)}ring", None, outcome, acquisition, _Facts(), settings)
 
 
@@ -105,7 +119,7 @@ def no_capture(freeze: Freeze | None, settings: PacketSettings, key: str = "") -
     """That no full-length capture was begun."""
     now = datetime.now(UTC)
     reason = freeze.capture_reasons.get(key, "") if freeze else "nothing was frozen for this incident on this host"
-    outcome = Outcome(state="failed" if freeze else "missing", reason=reason)
+    outcome = Outcome(state="failed" if freeze else "missing", reason=cut(reason))
     acquisition = Acquisition(tool=tool_here(), started=now, ended=now)
     return _artefact(f"{_prefix(key)}capture", None, outcome, acquisition, _Facts(), settings)
 
@@ -143,10 +157,10 @@ def _capture_outcome(
     path: Path, summary: CaptureSummary, settings: PacketSettings, facts: _Facts, *, said: str
 ) -> Outcome:
     if not summary.interfaces:
-        return Outcome(state="failed", reason=said or "there is no capture")
+        return Outcome(state="failed", reason=cut(said or "there is no capture"))
     if facts.lost is None or not summary.whole:
         reason = "the capture did not end in order: it was killed, or the disk is full"
-        return Outcome(state="truncated", reason=said or reason)
+        return Outcome(state="truncated", reason=cut(said or reason))
     if path.stat().st_size >= settings.capture_max_kib * 1024:
         return Outcome(state="truncated", reason=f"ended at its limit of {settings.capture_max_kib} KiB")
     if facts.gaps:
@@ -169,7 +183,7 @@ def _cut_short(capture: FullCapture, path: Path, log: Path, settings: PacketSett
         return ()
     full = path.stat().st_size >= settings.capture_max_kib * 1024
     why = f"ended at its limit of {settings.capture_max_kib} KiB" if full else "it ended before its time"
-    return (Gap(started=at, ended=due, reason=complaint(log) or why),)
+    return (Gap(started=at, ended=due, reason=cut(complaint(log) or why)),)
 
 
 def _acquisition(path: Path, summary: CaptureSummary, facts: _Facts, settings: PacketSettings) -> Acquisition:
@@ -180,16 +194,16 @@ def _acquisition(path: Path, summary: CaptureSummary, facts: _Facts, settings: P
         tool=used.name,
         tool_version=used.version,
         tool_sha256=used.sha256,
-        command=facts.command,
-        filter=settings.capture_filter,
-        linktype=",".join(_LINKTYPES.get(i.linktype, str(i.linktype)) for i in summary.interfaces),
-        started=summary.first or at,
-        ended=summary.last or at,
+        command=few_words(facts.command, COMMAND_LENGTH),
+        filter=cut(settings.capture_filter, COMMAND_LENGTH),
+        linktype=cut(",".join(_LINKTYPES.get(i.linktype, str(i.linktype)) for i in summary.interfaces)),
+        started=plausible(summary.first or at, at),
+        ended=plausible(summary.last or at, at),
         clock_offset_ms=facts.clock.offset_ms,
         kernel=used.kernel,
-        packets_received=summary.received,
-        packets_dropped_kernel=lost.dropped_kernel if lost else None,
-        packets_dropped_interface=lost.dropped_interface if lost else None,
+        packets_received=countable(summary.received),
+        packets_dropped_kernel=countable(lost.dropped_kernel) if lost else None,
+        packets_dropped_interface=countable(lost.dropped_interface) if lost else None,
         packets_captured=summary.packets,
         truncated=not summary.whole,
         exit_status=facts.exit_status,

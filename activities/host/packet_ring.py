@@ -21,7 +21,7 @@ import structlog
 
 from activities.host.capture import LOG_FILE, READ_TIMEOUT_SECONDS, Capture, complaint
 from activities.host.capture_tools import FilterInvalid, PacketSettings, check_filter, ring_command, rings_of
-from activities.host.clock import boot_ns
+from activities.host.clock import Ages, boot_ns
 from activities.host.namespaces import Link, NamespaceUnknown, Place, look
 from activities.host.sessions import Begun, Ended, packet_files, write_record
 from activities.host.spool import room
@@ -37,7 +37,7 @@ class PacketRing:
     def __init__(self, folder: Path, settings: PacketSettings, max_age_seconds: int, key: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.key, self.settings, self.reason = key, settings, ""
-        self._folder, self._max_age_seconds = folder, max_age_seconds
+        self._folder, self._ages = folder, Ages(max_age_seconds)
         self._current: Capture | None = None
         self._links: tuple[Link, ...] = ()
         self._blocked = False
@@ -101,7 +101,7 @@ class PacketRing:
 
     def prune(self) -> None:
         """Forget files of ended sessions that are too old, and the oldest while there are too many bytes."""
-        horizon = time.time() - self._max_age_seconds
+        horizon = self._ages.horizon()
         allowed = self.settings.ring_files * self.settings.ring_file_kib * 1024
         for session in reversed(self.closed()):
             for path in reversed(packet_files(session)):

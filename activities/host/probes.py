@@ -13,17 +13,20 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
 
-from activities.contracts.host import ProbeOrder, ProbeTarget
+from activities.contracts.probing import ProbeOrder, ProbeTarget
 from activities.host.connects import Address, Attempt, connect_all
 from activities.host.silence import Endpoint, Listener
 from activities.host.sockets import ESTABLISHED, Socket, list_sockets
 from playbooks.host_isolation import LifelineEndpoint
 from playbooks.proof import Aspect, Measurement, Result
+from segmentation.bounds import cut
 
 PERMISSIONS = ("CAP_NET_RAW", "CAP_NET_ADMIN")
 LIFELINE_TIMEOUT_MS = 300
 # A session that has not moved for so long may be dead without anybody's doing: its silence proves nothing.
 _IDLE_MS = 600_000
+# Together no more than an answer has, in number and in bytes.
+_MOST_NEW, _MOST_BYSTANDERS, _DETAIL_LENGTH = 128, 96, 300
 _NO_PORT = "no port of the host is known to connect to"
 
 
@@ -41,11 +44,12 @@ def probe_peers(order: ProbeOrder, witness: str) -> tuple[Measurement, ...]:
     report = _Report(order, witness)
     controls = [attempts[key] for target in order.bystanders for key in _keys(target)]
     new = [report.new(attempts[key], controls) for target in order.subject for key in _keys(target)]
+    bystanders = [report.bystander(t.host_id, attempts[key]) for t in order.bystanders for key in _keys(t)]
     return (
-        *(new or [report.of("new", "unknown", "tcp-connect", _NO_PORT)]),
+        *(summed_up(new, _MOST_NEW) or [report.of("new", "unknown", "tcp-connect", _NO_PORT)]),
         report.established(tuple(sessions.values()), heard.total()),
         report.ipv6(new, heard[6]),
-        *(report.bystander(target.host_id, attempts[key]) for target in order.bystanders for key in _keys(target)),
+        *summed_up(bystanders, _MOST_BYSTANDERS),
     )
 
 
@@ -68,6 +72,18 @@ def probe_lifeline(
     )
 
 
+def summed_up(measured: Sequence[Measurement], most: int) -> list[Measurement]:
+    """As many as an answer has room for; of the rest one, with what is worst for the proof."""
+    if len(measured) <= most:
+        return list(measured)
+    kept, rest = measured[: most - 1], measured[most - 1 :]
+    # `open` is bad news of the contained host, and good news of a bystander.
+    worst: tuple[Result, ...] = ("open", "unknown", "cut") if rest[0].aspect == "new" else ("cut", "unknown", "open")
+    first = min(rest, key=lambda one: worst.index(one.result))
+    detail = cut(f"the worst of {len(rest)} that are not told one by one: {first.detail}")
+    return [*kept, first.model_copy(update={"detail": detail})]
+
+
 def endpoints(lifeline: Iterable[LifelineEndpoint]) -> frozenset[Endpoint]:
     """The lifeline as address, port and protocol."""
     return frozenset((endpoint.address, endpoint.port, endpoint.protocol) for endpoint in lifeline)
@@ -88,7 +104,7 @@ class _Report:
             witness=self._witness,
             subject=self._subject,
             measured_at=datetime.now(UTC),
-            detail=detail,
+            detail=cut(detail, _DETAIL_LENGTH),
             applicable=applicable,
         )
 

@@ -7,7 +7,6 @@ Owns reading; everything read is bounded and escaped, because an intruder chose 
     members(4711)              # -> pids of process group 4711 that still live
 """
 
-import hashlib
 import os
 import pwd
 from collections import defaultdict
@@ -15,14 +14,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from activities.contracts.host import ProcessRef
+from activities.contracts.host import MAX_ARGUMENTS, ProcessRef
+from activities.host.executable_digests import Digests
 from activities.host.observe import own_netns
+from segmentation.bounds import COMMAND_LENGTH, few, few_words
 
 PERMISSIONS = ("CAP_SYS_PTRACE",)
-MAX_ARGUMENTS = 64
+MAX_SOCKETS = 32
 MAX_TEXT = 256
 MAX_PATH = 4096
-MAX_EXECUTABLE_BYTES = 256 << 20
 _PROC = Path("/proc")
 # A process may end, or become a zombie, between any two reads; one that we may not read is none of ours.
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
@@ -82,7 +82,7 @@ def owners(inodes: Collection[int]) -> dict[int, set[int]]:
     return dict(found)
 
 
-def describe(pid: int, sockets: Collection[str] = (), *, hashed: bool = True) -> ProcessRef | None:
+def describe(pid: int, sockets: Collection[str] = (), digests: Digests | None = None) -> ProcessRef | None:
     """Everything that tells this process from any later one; None when it is gone or can't be one of ours."""
     before = stat(pid)
     if before is None or not before.living or before.pgid <= 1 or pid <= 1:
@@ -94,10 +94,10 @@ def describe(pid: int, sockets: Collection[str] = (), *, hashed: bool = True) ->
             pgid=before.pgid,
             start_ticks=before.start_ticks,
             executable=printable(str(executable.readlink()), MAX_PATH),
-            executable_sha256=_sha256(executable) if hashed else "",
+            executable_sha256=digests.of(pid).sha256 if digests else "",
             command=_command(pid),
             user=_user(pid),
-            sockets=tuple(sorted(sockets)),
+            sockets=few(sorted(sockets), MAX_SOCKETS),
         )
     except _GONE:
         return None
@@ -140,7 +140,8 @@ def _open_files(pid: int) -> Iterator[str]:
 def _command(pid: int) -> tuple[str, ...]:
     with (_PROC / str(pid) / "cmdline").open("rb") as file:
         raw = file.read(MAX_ARGUMENTS * MAX_TEXT)
-    return tuple(printable(part) for part in raw.rstrip(b"\0").split(b"\0")[:MAX_ARGUMENTS])
+    arguments = [printable(part) for part in raw.rstrip(b"\0").split(b"\0")[:MAX_ARGUMENTS]]
+    return few_words(arguments, COMMAND_LENGTH)
 
 
 def _user(pid: int) -> str:
@@ -149,11 +150,3 @@ def _user(pid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _sha256(executable: Path) -> str:
-    """Hash of what really runs, deleted or not; empty for a file beyond the bound."""
-    with executable.open("rb") as file:
-        if os.fstat(file.fileno()).st_size > MAX_EXECUTABLE_BYTES:
-            return ""
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
 """The flight recorder: what happened on this host before anybody asked.
 
-Owns the rings of packets and kernel events, their supervision, and the freeze that makes them an incident's
+Owns the rings of packets, their supervision and that of `event_recorder`, and the freeze that makes both an incident's
 first evidence while recording goes on. Never uploads and never decides: `activities.host.collection` does
 what orders say. Off unless the settings turn it on; a freeze still begins a full-length capture then.
 
@@ -14,10 +14,10 @@ the processor it takes what others leave (nice); `CPUQuota=` in the agent's unit
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,20 +26,19 @@ from pydantic import Field
 
 from activities.host.capture import Capture, complaint
 from activities.host.capture_tools import PacketSettings
-from activities.host.clock import boot_ns
-from activities.host.ebpf import KernelEvents, State
-from activities.host.event_ring import EventLimits, EventRing, join, number_of
+from activities.host.clock import Ages, boot_ns
+from activities.host.ebpf import State
+from activities.host.event_recorder import EventRecorder
+from activities.host.event_ring import EventLimits
 from activities.host.frozen import Freeze, IncidentFolder, RecorderStatus, forget_old
 from activities.host.full_captures import FullCaptures
-from activities.host.kernel_events import lost
-from activities.host.observe import own_netns
 from activities.host.packet_ring import START_SECONDS, PacketRing, rings
+from activities.host.retrying import Retry
 from activities.host.standing import read_boot_id
 from segmentation.workloads import Frozen, Name
 
 PERMISSIONS = ("CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON")
 TICK_SECONDS = 1.0
-_RETRY_SECONDS, _RETRY_SECONDS_MAX = 5.0, 300.0
 Document = dict[str, Any]
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -70,14 +69,12 @@ class FlightRecorder:
         on_events: Callable[[Sequence[Document]], None] = lambda _: None,
     ) -> None:
         self.settings = settings
-        self._folder, self._host, self._on_events = folder, host, on_events
+        self._folder = folder
         self.rings = rings(folder, (settings.packets, *settings.namespaces), settings.max_age_seconds)
-        self._event_ring = EventRing(folder / "events", settings.events, self._preamble)
-        self._kernel_events = KernelEvents(folder / "bpftrace", self._keep)
+        self._events = EventRecorder(folder, settings.events, host, on_events)
         self.captures = FullCaptures(host)
-        self._seen = self._lost = self._owed = 0
-        self._retries = {ring.key: _Retry() for ring in self.rings}
-        self._events_retry = _Retry()
+        self._frozen_ages = Ages(settings.keep_frozen_seconds)
+        self._retries = {ring.key: Retry() for ring in self.rings}
         self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._supervise, name="recorder-watch", daemon=True)
@@ -111,21 +108,22 @@ class FlightRecorder:
         """How it is doing; from any thread."""
         off = [ring for ring in self.rings if not ring.running]
         failed: State = "failed" if self.settings.enabled else "off"
+        events = self._events.status()
         reasons = [f"{ring.key}: {ring.reason}" if ring.key else ring.reason for ring in off]
         return RecorderStatus(
             packets=failed if off else "running",
             packets_reason="; ".join(reasons) if self.settings.enabled else "",
             ring_bytes=sum(ring.size_bytes() for ring in self.rings),
-            events=self._kernel_events.state,
-            events_reason=self._kernel_events.reason,
-            events_seen=self._seen,
-            events_lost=self._lost,
+            events=events.state,
+            events_reason=events.reason,
+            events_seen=events.seen,
+            events_lost=events.lost,
         )
 
     def wait_until_recording(self, timeout: float) -> RecorderStatus:
         """Wait for both rings; bpftrace takes about two seconds. Returns how it came out."""
         if self.settings.enabled and self.settings.kernel_events:
-            self._kernel_events.wait_until_running(timeout)
+            self._events.wait_until_running(timeout)
         return self.status()
 
     def _in_hand(self, work: Callable[[], T]) -> T:
@@ -133,7 +131,7 @@ class FlightRecorder:
 
     def _begin(self) -> None:
         if self.settings.kernel_events:
-            self._kernel_events.start()
+            self._events.start()
         for ring in self.rings:
             if not ring.begin():
                 log.warning("a packet ring does not run", ring=ring.key or "own", reason=ring.reason)
@@ -141,8 +139,7 @@ class FlightRecorder:
     def _end(self) -> None:
         for ring in self.rings:
             ring.end()
-        self._kernel_events.stop()
-        self._event_ring.rotate()
+        self._events.stop()
 
     def _freeze(self, folder: IncidentFolder, seconds: int) -> Freeze:
         known = folder.read("freeze", Freeze)
@@ -156,9 +153,7 @@ class FlightRecorder:
             elif capture is not None:
                 capture.wait_until_capturing(START_SECONDS)
             folder.take_packets(ring.closed(), ring.key)
-        self._event_ring.rotate()
-        segments = self._event_ring.closed()
-        join(segments, folder.events_before)
+        last_segment, events_missing = self._events.freeze(folder.events_before)
         freeze = Freeze(
             incident_id=folder.incident_id,
             frozen_at=datetime.now(UTC),
@@ -169,8 +164,9 @@ class FlightRecorder:
             boot_id=read_boot_id(),
             boot_ns=boot_ns(),
             status=self.status(),
-            last_segment=segments[-1].name if segments else "",
-            events_command=self._kernel_events.command,
+            last_segment=last_segment,
+            events_command=self._events.command,
+            events_missing=events_missing,
         )
         folder.write("freeze", freeze)
         return freeze
@@ -179,56 +175,25 @@ class FlightRecorder:
         freeze = folder.read("freeze", Freeze)
         if freeze is None or folder.events_after.exists():
             return ""
-        self._event_ring.rotate()
-        since = number_of(Path(freeze.last_segment)) if freeze.last_segment else 0
-        segments = [path for path in self._event_ring.closed() if number_of(path) > since]
-        join(segments, folder.events_after)
-        missing = number_of(segments[0]) - since - 1 if segments and since else 0
-        return f"{missing} segments were forgotten: more events came than the ring holds" if missing else ""
-
-    def _preamble(self) -> Document:
-        return {
-            "host": self._host,
-            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "netns_inode": own_netns(),
-            "programs": list(self._kernel_events.programs),
-        }
-
-    def _keep(self, documents: Sequence[Document]) -> None:
-        self._seen += len(documents)
-        self._lost += sum(map(lost, documents))
-        self._write(documents)
-        self._on_events(documents)
-
-    def _write(self, documents: Sequence[Document]) -> None:
-        """A full disk costs the events of its time, which are told as lost with the first that are written again."""
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
-        owed = [{"at": now, "event": "lost", "count": self._owed}] if self._owed else []
-        try:
-            self._event_ring.append([*owed, *documents])
-        except OSError as error:
-            if not self._owed:
-                log.warning("kernel events can't be written", reason=str(error))
-            self._owed += len(documents)
-            self._lost += len(documents)
-            return
-        self._owed = 0
+        return self._events.gather_since(freeze.last_segment, folder.events_after)
 
     def _supervise(self) -> None:
         while not self._stopping.wait(TICK_SECONDS):
             try:
                 self._in_hand(self._tend)
-            except OSError:
+            except RuntimeError:  # no thread to be had for the moment
                 log.exception("the recorder could not be tended")
 
     def _tend(self) -> None:
         self.captures.tend()
-        self._event_ring.prune(hold=self.captures.any_running)
-        forget_old(self._folder / "incidents", time.time() - self.settings.keep_frozen_seconds)
-        for ring in self.rings:
-            self._tend_ring(ring)
-        if self._kernel_events.state == "failed" and self._events_retry.due(failed=True):
-            self._kernel_events.retry()
+        parts: list[Callable[[], None]] = [partial(self._tend_ring, ring) for ring in self.rings]
+        parts.append(lambda: self._events.tend(hold=self.captures.any_running))
+        parts.append(lambda: forget_old(self._folder / "incidents", self._frozen_ages.horizon()))
+        for part in parts:
+            try:
+                part()
+            except Exception:  # nobody else looks after the others, nor after this one in a second
+                log.exception("a part of the recorder could not be tended")
 
     def _tend_ring(self, ring: PacketRing) -> None:
         if not self.settings.enabled:
@@ -241,20 +206,3 @@ class FlightRecorder:
 
 def _said(capture: Capture | None) -> str:
     return complaint(capture.log) if capture and not capture.running else ""
-
-
-class _Retry:
-    """When to try again: soon at first, then ever later, at once after a long time without failure."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-        self._pause = _RETRY_SECONDS
-
-    def due(self, *, failed: bool) -> bool:
-        now = time.monotonic()
-        if not failed or now < self._next:
-            return False
-        lately = now - self._next < self._pause
-        self._pause = min(self._pause * 2, _RETRY_SECONDS_MAX) if lately else _RETRY_SECONDS
-        self._next = now + self._pause
-        return True

@@ -45,7 +45,7 @@ class Rehearsal:
     def perform(self) -> None:
         """Make the events. Never waits for an answer."""
         if "connection" in self._missing:
-            with socket.socket() as attempt, contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), socket.socket() as attempt:
                 attempt.setblocking(False)
                 attempt.connect(self._refuses)
         with contextlib.suppress(OSError):

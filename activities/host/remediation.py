@@ -13,10 +13,11 @@ import signal
 import time
 from collections.abc import Iterable
 
-from activities.contracts.host import Killed, ProcessRef
+from activities.contracts.host import MAX_LINES, MAX_PIDS, Killed, ProcessRef
 from activities.host import processes
 from activities.host.observe import own_netns
 from activities.host.processes import Stat
+from segmentation.bounds import few
 
 PERMISSIONS = ("CAP_KILL", *processes.PERMISSIONS)
 _END_SECONDS = 5.0
@@ -32,12 +33,16 @@ def end_groups(accused: Iterable[ProcessRef]) -> Killed:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pgid, signal.SIGKILL)
     survivors = _await_end(groups) | {ref.pid for ref, objection in verdicts.items() if objection}
+    alive = sorted(survivors)
+    objections = [f"{ref.pid}: {objection}" for ref, objection in verdicts.items() if objection]
+    if len(alive) > MAX_PIDS:
+        objections.insert(0, f"{len(alive) - MAX_PIDS} more survive than are named")
     return Killed(
         ended=tuple(sorted(ref.pid for ref in verdicts if ref not in gone and ref.pid not in survivors)),
         gone_before=tuple(sorted(ref.pid for ref in gone)),
-        survivors=tuple(sorted(survivors)),
+        survivors=tuple(alive[:MAX_PIDS]),
         confirmed=not survivors,
-        reasons=tuple(f"{ref.pid}: {objection}" for ref, objection in verdicts.items() if objection),
+        reasons=few(objections, MAX_LINES),
     )
 
 

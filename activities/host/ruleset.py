@@ -15,13 +15,16 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from playbooks.host_isolation import HostChange
+from playbooks.host_isolation import BASE_CHAIN, MAX_TABLES, HostChange
 from playbooks.nftables import NftCommand
+from segmentation.bounds import cut
 
 OUR_PREFIX = "firebreak_"
 # The outline travels in workflow history: on hosts with thousands of chains it keeps tables only.
 MAX_OUTLINE = 300
 _CONTENTS = "contents of table "
+# A name in nftables has 255 characters at most (linux/netfilter/nf_tables.h), a place two of them.
+_PLACE = 600
 _MOVING = frozenset({"handle", "used", "used_unit", "expires"})
 _COUNTED = frozenset({"packets", "bytes"})
 
@@ -41,7 +44,7 @@ class Ruleset:
         for kind, body in self._entries:
             if not _ours(kind, body):
                 parts[_place(kind, body)].append(_text({kind: _still(body, kind)}))
-        full = {place: _short("\n".join(texts)) for place, texts in parts.items()}
+        full = {cut(place, _PLACE): _short("\n".join(texts)) for place, texts in parts.items()}
         return full if len(full) <= MAX_OUTLINE else _by_table(full)
 
     @cached_property
@@ -55,7 +58,12 @@ class Ruleset:
     def base_chains(self) -> tuple[str, ...]:
         """`family table chain hook priority` of every chain on a hook."""
         chains = [body for kind, body in self._entries if kind == "chain" and "hook" in body]
-        return tuple(f"{c['family']} {c['table']} {c['name']} {c['hook']} {c.get('prio', 0)}" for c in chains)
+        words = (f"{c['family']} {c['table']} {c['name']} {c['hook']} {c.get('prio', 0)}" for c in chains)
+        # A name that nobody can take apart is not ours, and must not keep this host from being cut off.
+        told = [chain for chain in words if BASE_CHAIN.match(chain)]
+        if len(told) > MAX_TABLES:
+            told.sort(key=lambda chain: not chain.split(" ")[1].startswith(OUR_PREFIX))
+        return tuple(told[:MAX_TABLES])
 
     @property
     def our_tables(self) -> tuple[str, ...]:
@@ -102,7 +110,8 @@ def _by_table(outline: Mapping[str, str]) -> dict[str, str]:
     for place in sorted(outline):
         _, family, table = place.split(" ")[:3]
         tables[f"{_CONTENTS}{family} {table}"].append(f"{place} {outline[place]}")
-    return {table: _short("\n".join(lines)) for table, lines in tables.items()}
+    digests = {table: _short("\n".join(lines)) for table, lines in tables.items()}
+    return digests if len(digests) <= MAX_TABLES else {f"{_CONTENTS}any family": _short(_text(digests))}
 
 
 def _ours(kind: str, body: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from activities.contracts.evidence import Gap
 from activities.host.capture import LOG_FILE, complaint, counters
 from activities.host.namespaces import Link
+from segmentation.bounds import cut
 from segmentation.workloads import Frozen
 
 _BEGUN, _ENDED = "begun.json", "ended.json"
@@ -123,7 +124,7 @@ def _absence(session: Path, first: Begun) -> Gap:
 
 
 def _gap(since: datetime, until: datetime, reason: str) -> Gap:
-    return Gap(started=since, ended=max(since, until), reason=reason[:500])
+    return Gap(started=since, ended=max(since, until), reason=cut(reason))
 
 
 def _read(path: Path, kind: type[Record]) -> Record | None:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -71,24 +72,55 @@ def spool_output(
         OSError: it can't be started, or the disk takes no more.
     """
     complaints = target.with_suffix(".stderr")
-    with (
-        complaints.open("w+b") as stderr,
-        subprocess.Popen(
-            ("nice", "-n", "10", *command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
-        ) as process,
-    ):
+    with complaints.open("w+b") as stderr:
+        with _running(("nice", "-n", "10", *command), stderr, deadline) as (process, output):
+            spooled = spool(_chunks(output, beat), target, max_bytes, deadline)
+        said = _said(stderr)
+    complaints.unlink()
+    return Spooled(spooled.size, spooled.truncated, process.returncode, said)
+
+
+def read_output(
+    command: tuple[str, ...], max_bytes: int, deadline: float, *, beat: Callable[[], None] = lambda: None
+) -> tuple[bytes, Spooled]:
+    """A command's output in memory; it is ended when a bound is reached. Takes no room on the disk.
+
+    Raises:
+        OSError: it can't be started.
+    """
+    taken, truncated = bytearray(), ""
+    with os.fdopen(os.memfd_create("stderr", os.MFD_CLOEXEC), "w+b") as stderr:
+        with _running(command, stderr, deadline) as (process, output):
+            for chunk in _chunks(output, beat):
+                taken += chunk
+                if len(taken) > max_bytes:
+                    truncated = f"ended at its limit of {max_bytes} bytes"
+                elif time.monotonic() > deadline:
+                    truncated = "it did not end within the time budget"
+                if truncated:
+                    break
+        said = _said(stderr)
+    return bytes(taken[:max_bytes]), Spooled(min(len(taken), max_bytes), truncated, process.returncode, said)
+
+
+@contextmanager
+def _running(
+    command: tuple[str, ...], stderr: IO[bytes], deadline: float
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr) as process:
         assert process.stdout is not None  # noqa: S101  asked for above
         try:
-            spooled = spool(_chunks(process.stdout, beat), target, max_bytes, deadline)
+            yield process, process.stdout
         finally:
             # Waiting for a command that still writes would be waiting for ever.
             if process.poll() is None:
                 process.stdout.close()
                 _end(process, deadline)
-        stderr.seek(0)
-        said = stderr.read(_SAID_BYTES).decode(errors="backslashreplace").strip()
-    complaints.unlink()
-    return Spooled(spooled.size, spooled.truncated, process.returncode, said)
+
+
+def _said(stderr: IO[bytes]) -> str:
+    stderr.seek(0)
+    return stderr.read(_SAID_BYTES).decode(errors="backslashreplace").strip()
 
 
 def _end(process: subprocess.Popen[bytes], deadline: float) -> None:

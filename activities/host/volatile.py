@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from activities.contracts.evidence import Acquisition, CollectVolatileOrder, EvidenceKind, Outcome
+from activities.contracts.collecting import CollectVolatileOrder
+from activities.contracts.evidence import Acquisition, EvidenceKind, Outcome
 from activities.host.artefacts import JSON_MEDIA_TYPE, Artefact, HostFacts, tool
 from activities.host.clock import boot_ns, clock_error
+from activities.host.executable_digests import Digests
 from activities.host.volatile_files import (
     ContentLimits,
     Part,
@@ -28,6 +30,7 @@ from activities.host.volatile_files import (
 )
 from activities.host.volatile_sources import SOURCES, Reading, SourceFailed, SourceMissing
 from playbooks.forensics import Collector
+from segmentation.bounds import cut
 
 # RFC 3227, 2.1. Two of one rank are taken in this order. Package integrity reads every file there is: it comes last.
 RANKS: dict[Collector, int] = {
@@ -65,14 +68,17 @@ class VolatileCollector:
         self, order: CollectVolatileOrder, folder: Path, deadline: float, beat: Callable[[], None] = lambda: None
     ) -> Iterator[Artefact]:
         """Artefacts in order of volatility. What an earlier try left is taken as it is: it is read only once."""
-        work = Work(folder, deadline, self._limits, beat)
+        with Digests(deadline, beat, self._limits.hashes) as digests:
+            yield from self._collect(order, Work(folder, deadline, self._limits, beat, digests))
+
+    def _collect(self, order: CollectVolatileOrder, work: Work) -> Iterator[Artefact]:
         for name, rank in RANKS.items():
             if name not in order.collect:
                 continue
             if name in _CONTENT:
                 yield from self._contents(name, rank, order, work)
             else:
-                path = folder / f"{name}.json"
+                path = work.folder / f"{name}.json"
                 yield self._document_of(name, rank, path, self._read(name, path, work), "volatile")
 
     def _read(self, name: Collector, path: Path, work: Work) -> Outcome:
@@ -83,14 +89,14 @@ class VolatileCollector:
         work.beat()
         started, booted = datetime.now(UTC), boot_ns()
         try:
-            reading = SOURCES[name](work.deadline, work.folder)
+            reading = SOURCES[name](work)
             document = self._document(name, reading, started, booted)
             write_json(path, document)
         except SourceMissing as error:
-            return Outcome(state="missing", reason=str(error)[:500])
+            return Outcome(state="missing", reason=cut(str(error)))
         except (SourceFailed, *_UNREADABLE) as error:
             # ValueError, LookupError: output that is not of the form we know costs its own item alone.
-            return Outcome(state="failed", reason=str(error)[:500])
+            return Outcome(state="failed", reason=cut(str(error)))
         return _outcome(document)
 
     def _document(self, name: Collector, reading: Reading, started: datetime, booted: int) -> dict[str, Any]:
@@ -109,6 +115,7 @@ class VolatileCollector:
             "clock_offset_ms": clock.offset_ms,
             "clock": clock.reason,
             "truncated": reading.truncated,
+            "note": reading.note,
             "entries": reading.entries,
         }
 
@@ -123,15 +130,18 @@ class VolatileCollector:
                 if name == "journal" or part.path is not None:
                     yield artefact
         except _UNREADABLE as error:
-            failed = Outcome(state="failed", reason=str(error)[:500])
+            failed = Outcome(state="failed", reason=cut(str(error)))
             yield self._document_of(name, rank, work.folder / "none", failed, kind)
             return
         if name == "journal":
             return
-        path = work.folder / f"{name}.json"
-        if not path.exists():
-            write_json(path, self._document(name, Reading(entries), started, booted))
-        yield self._document_of(name, rank, path, _contents_outcome(name, entries), kind)
+        path, outcome = work.folder / f"{name}.json", _contents_outcome(name, entries)
+        try:
+            if not path.exists():
+                write_json(path, self._document(name, Reading(entries), started, booted))
+        except OSError as error:
+            outcome = Outcome(state="failed", reason=cut(str(error)))
+        yield self._document_of(name, rank, path, outcome, kind)
 
     def _part(self, part: Part, rank: int, folder: Path, booted: int) -> Artefact:
         clock, used = clock_error(booted), tool(part.command[0] if part.command else "firebreak")
@@ -174,11 +184,11 @@ def _label(name: str, folder: Path) -> str:
 
 
 def _outcome(document: dict[str, Any]) -> Outcome:
-    clock = document.get("clock", "")
+    also = "; ".join(filter(None, (document.get("note", ""), document.get("clock", ""))))
     if document["truncated"]:
-        return _with(Outcome(state="truncated", reason=document["truncated"]), clock)
+        return _with(Outcome(state="truncated", reason=cut(document["truncated"])), also)
     found = Outcome(state="collected") if document["entries"] else Outcome(state="empty", reason="there was none")
-    return _with(found, clock)
+    return _with(found, also)
 
 
 def _with(outcome: Outcome, also: str) -> Outcome:
@@ -192,7 +202,7 @@ def _contents_outcome(name: Collector, entries: list[dict[str, Any]]) -> Outcome
         return Outcome(state="empty", reason=asked)
     wrong = [entry for entry in entries if entry["state"] not in ("collected", "empty")]
     said = "; ".join(f"{entry['item']}: {entry['state']}, {entry['reason']}" for entry in wrong)
-    return Outcome(state="truncated" if wrong else "collected", reason=said[:500])
+    return Outcome(state="truncated" if wrong else "collected", reason=cut(said))
 
 
 def _acquisition(document: dict[str, Any]) -> Acquisition:

@@ -11,7 +11,7 @@ import os
 import pwd
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +138,12 @@ def package_command() -> tuple[str, ...]:
     return _RPM if any(Path(path).is_dir() for path in _RPM_DATABASES) else ()
 
 
-def read_packages(command: tuple[str, ...], folder: Path, deadline: float) -> tuple[list[Entry], Spooled]:
+def read_packages(
+    command: tuple[str, ...], folder: Path, deadline: float, beat: Callable[[], None] = lambda: None
+) -> tuple[list[Entry], Spooled]:
     """Files that differ from what their packages brought; reads every file of every package."""
     report = folder / "packages.draft"
-    spooled = spool_output(command, report, _MAX_REPORT_BYTES, deadline)
+    spooled = spool_output(command, report, _MAX_REPORT_BYTES, deadline, beat=beat)
     text = report.read_text(encoding="utf-8", errors="backslashreplace")
     report.unlink()
     # Only the last line can be half: its writer was ended.

@@ -18,12 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from activities.contracts.evidence import CollectVolatileOrder, EvidenceKind, Outcome
+from activities.contracts.collecting import CollectVolatileOrder
+from activities.contracts.evidence import EvidenceKind, Outcome
 from activities.contracts.host import ProcessRef
+from activities.host.executable_digests import Digests, HashLimits
 from activities.host.opening import NotAFile, opened
 from activities.host.processes import MAX_PATH, printable
 from activities.host.spool import CHUNK_BYTES, Spooled, spool, spool_output
 from activities.host.volatile_memory import choose, dump
+from segmentation.bounds import cut
 from segmentation.workloads import Frozen
 
 OCTETS_MEDIA_TYPE = "application/octet-stream"
@@ -38,6 +41,7 @@ class ContentLimits(Frozen):
     file_max_bytes: int = 1 << 30
     journal_max_bytes: int = 64 << 20
     journal_seconds: int = 86_400
+    hashes: HashLimits = HashLimits()
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Work:
     deadline: float
     limits: ContentLimits
     beat: Callable[[], None]
+    digests: Digests
 
     def share(self) -> float:
         """A deadline that leaves as much time to those who come after."""
@@ -120,7 +125,7 @@ def _file(path: str, name: str, work: Work) -> Part:
         return _absent(name, "files", started, error.summary, entry | error.metadata)
     except FileNotFoundError:
         return _absent(name, "files", started, "there is no such file", entry)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: octets that no name can have
         return _absent(name, "files", started, str(error), entry, state="failed")
     return Part(name, "files", OCTETS_MEDIA_TYPE, outcome, started, _now(), target, entry=entry)
 
@@ -128,10 +133,10 @@ def _file(path: str, name: str, work: Work) -> Part:
 def _file_outcome(spooled: Spooled, via: str, size: int) -> Outcome:
     said = [f"named by a symbolic link, it is {via}"] if via else []
     if spooled.truncated:
-        return Outcome(state="truncated", reason="; ".join([spooled.truncated, *said]))
+        return Outcome(state="truncated", reason=cut("; ".join([spooled.truncated, *said])))
     if spooled.size != size:
         said.append(f"it changed while it was read: {size} bytes before, {spooled.size} taken")
-    return Outcome(state="collected" if spooled.size else "empty", reason="; ".join(said) or _nothing(spooled))
+    return Outcome(state="collected" if spooled.size else "empty", reason=cut("; ".join(said)) or _nothing(spooled))
 
 
 def _nothing(spooled: Spooled) -> str:
@@ -159,7 +164,7 @@ def _journal(work: Work) -> Part:
         target.unlink()
         failed = bool(spooled.exit_status)
         why = spooled.said or f"journalctl found no entry since {since}: journald may not run here"
-        return _absent(name, "logs", started, why[:500], {}, state="failed" if failed else "missing")
+        return _absent(name, "logs", started, why, {}, state="failed" if failed else "missing")
     reason = f"{spooled.truncated}; the oldest entries are missing" if spooled.truncated else ""
     outcome = Outcome(state="truncated" if reason else "collected", reason=reason)
     entry = {"since": since, "newest_first": True}
@@ -191,7 +196,7 @@ def _memory(ref: ProcessRef, name: str, max_bytes: int, work: Work, deadline: fl
 def _absent(
     name: str, kind: EvidenceKind, started: str, why: str, entry: dict[str, Any], *, state: Any = "missing"
 ) -> Part:
-    return Part(name, kind, OCTETS_MEDIA_TYPE, Outcome(state=state, reason=why[:500]), started, _now(), entry=entry)
+    return Part(name, kind, OCTETS_MEDIA_TYPE, Outcome(state=state, reason=cut(why)), started, _now(), entry=entry)
 
 
 def _note(part: Part) -> dict[str, Any]:
@@ -211,8 +216,12 @@ def _now() -> str:
 def write_json(path: Path, document: Any) -> None:
     """Keep a document; whole or not there."""
     draft = path.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink(missing_ok=True)  # a full disk has no room for half a document
+        raise
     draft.replace(path)

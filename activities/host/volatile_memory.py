@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from activities.contracts.evidence import CollectVolatileOrder, Outcome
+from activities.contracts.collecting import CollectVolatileOrder
+from activities.contracts.evidence import Outcome
 from activities.contracts.host import ProcessRef
 from activities.host.intruders import find_intruders
 from activities.host.processes import MAX_PATH, describe, owners, printable, stat
@@ -79,7 +80,7 @@ def choose(order: CollectVolatileOrder) -> tuple[ProcessRef, ...]:
     if order.accused or order.accused_ports:
         return find_intruders(order.accused, order.accused_ports, hints=()).processes[:MAX_PROCESSES]
     remote = find_holders()
-    suspects = [ref for pid in remote if pid != os.getpid() and (ref := describe(pid, hashed=False))]
+    suspects = [ref for pid in remote if pid != os.getpid() and (ref := describe(pid))]
     suspects.sort(key=lambda ref: (not ref.executable.endswith(" (deleted)"), -ref.start_ticks))
     return tuple(suspects[:MAX_PROCESSES])
 

@@ -1,14 +1,12 @@
 """Processes and sockets of the calling thread's network namespace, from /proc, for the record.
 
-Owns the two long lists of a volatile collection. An executable is hashed once however many processes run
-it. Bounded in entries, in text and in time. Never signals, never waits.
+Owns the two long lists of a volatile collection. Executables are hashed by `executable_digests`; one that has no hash
+says why. Bounded in entries, in text and in time. Never signals.
 
-    entries, cut = read_processes(deadline)
-    read_sockets(deadline)     # -> [{"protocol": "tcp", "local": "10.77.0.11", "local_port": 8000, ...}]
+    entries, cut = read_processes(deadline, digests)
+    read_sockets(digests)     # -> [{"protocol": "tcp", "local": "10.77.0.11", "local_port": 8000, ...}], ""
 """
 
-import contextlib
-import hashlib
 import os
 import socket
 import struct
@@ -17,16 +15,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from activities.host.executable_digests import Digest, Digests, told
 from activities.host.kernel_events import STATES
 from activities.host.observe import own_netns
 from activities.host.processes import executable_of, netns_of, owners, printable, stat
 
 Entry = dict[str, Any]
 MAX_ENTRIES = 20_000
-_MAX_EXECUTABLE_BYTES = 256 << 20
 _MAX_ARGUMENT_BYTES = 16 << 10
 _PROC = Path("/proc")
 # /proc/net is the process's; this is the thread's.
@@ -37,71 +36,77 @@ _LISTS = ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6")
 _ETHERTYPES = {3: "all", 0x0800: "ipv4", 0x0806: "arp", 0x86DD: "ipv6"}
 
 
-def read_processes(deadline: float) -> tuple[list[Entry], str]:
-    """Every process of this namespace, and why some are missing, if so."""
-    ours, hashes = own_netns(), _Hashes()
+def read_processes(deadline: float, digests: Digests) -> tuple[list[Entry], str]:
+    """Every process of this namespace, and why some of it is missing, if so."""
+    ours = own_netns()
     entries: list[Entry] = []
+    hashed: list[tuple[str, Digest]] = []
     pids = sorted(int(name.name) for name in _PROC.iterdir() if name.name.isdigit())
     for pid in pids:
         if time.monotonic() > deadline:
             return entries, f"the time budget was spent at process {pid}"
         try:
-            if netns_of(pid) == ours and (entry := _process(pid, hashes)):
+            if netns_of(pid) == ours and (found := _process(pid, digests)):
+                entry, digest = found
                 entries.append(entry)
+                hashed.append((entry["executable"], digest))
         except _GONE:
             continue
-    return entries, ""
+    return entries, told(hashed)
 
 
-def read_sockets(deadline: float) -> tuple[list[Entry], str]:
+def read_sockets(digests: Digests) -> tuple[list[Entry], str]:
     """Every internet and packet socket of this namespace with its processes, and why hashes are missing, if so."""
     found = [entry for name in _LISTS for entry in _internet(name)] + list(_packet())
     held = defaultdict(list)
     for pid, inodes in owners({entry["inode"] for entry in found}).items():
         for inode in inodes:
             held[inode].append(pid)
-    hashes = _Hashes()
-    programs = {pid: _program(pid, hashes, deadline) for pids in held.values() for pid in pids}
+    programs: dict[int, Entry] = {}
+    hashed: list[tuple[str, Digest]] = []
+    for pid in sorted({pid for pids in held.values() for pid in pids}):
+        executable = executable_of(pid) or ""
+        digest = digests.of(pid) if executable else Digest()
+        programs[pid] = {"pid": pid, "executable": executable, "sha256": digest.sha256} | _why("unhashed", digest)
+        hashed.append((executable, digest))
     for entry in found:
         entry["pids"] = sorted(held[entry["inode"]])
         entry["executables"] = sorted({programs[pid]["executable"] for pid in entry["pids"]})
         entry["programs"] = [programs[pid] for pid in entry["pids"]]
-    return found, "" if time.monotonic() < deadline else "the time budget was spent: some executables have no hash"
+    return found, told(hashed)
 
 
-def _program(pid: int, hashes: "_Hashes", deadline: float) -> Entry:
-    """What a process runs, deleted from the disk or not; without a digest once the time is over, or it has ended."""
-    executable, digest = executable_of(pid) or "", ""
-    if executable and time.monotonic() < deadline:
-        with contextlib.suppress(*_GONE):
-            digest = hashes.of(_PROC / str(pid) / "exe")
-    return {"pid": pid, "executable": executable, "sha256": digest}
+def not_allowed() -> str:
+    """How many processes may not be looked into, so that nobody knows whose they and their sockets are."""
+    hidden = sum(1 for name in _PROC.iterdir() if name.name.isdigit() and _is_hidden(name))
+    if not hidden:
+        return ""
+    return f"not allowed to look into {hidden} of this host's processes (CAP_SYS_PTRACE): they and theirs are left out"
 
 
-class _Hashes:
-    """Digests of executables by what they are on disk."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, int, int], str] = {}
-
-    def of(self, executable: Path) -> str:
-        with executable.open("rb") as file:
-            found = os.fstat(file.fileno())
-            key = (found.st_dev, found.st_ino, found.st_mtime_ns)
-            if key not in self._known:
-                small = found.st_size <= _MAX_EXECUTABLE_BYTES
-                self._known[key] = hashlib.file_digest(file, "sha256").hexdigest() if small else ""
-            return self._known[key]
+def _is_hidden(process: Path) -> bool:
+    try:
+        (process / "ns" / "net").stat()
+    except PermissionError:
+        return True
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return False
 
 
-def _process(pid: int, hashes: _Hashes) -> Entry | None:
+def _why(name: str, digest: Digest) -> Entry:
+    return {name: digest.why} if digest.why else {}
+
+
+def _process(pid: int, digests: Digests) -> tuple[Entry, Digest] | None:
     before = stat(pid)
     if before is None:
         return None
     folder = _PROC / str(pid)
     status = dict(line.split(":\t", 1) for line in _text(folder / "status").splitlines() if ":\t" in line)
     executable = executable_of(pid) or ""
-    return {
+    digest = digests.of(pid) if executable and before.living else Digest()
+    entry = {
         "pid": pid,
         "ppid": int(status.get("PPid", "0")),
         "pgid": before.pgid,
@@ -116,11 +121,13 @@ def _process(pid: int, hashes: _Hashes) -> Entry | None:
         "start_ticks": before.start_ticks,
         "executable": executable,
         "executable_deleted": executable.endswith(" (deleted)"),
-        "executable_sha256": hashes.of(folder / "exe") if executable and before.living else "",
+        "executable_sha256": digest.sha256,
+        **_why("executable_unhashed", digest),
         "command": _command(folder),
         "cgroup": printable(_text(folder / "cgroup").strip().rpartition(":")[2]),
         "directory": _link(folder / "cwd"),
     }
+    return entry, digest
 
 
 def _text(path: Path) -> str:
@@ -147,8 +154,7 @@ def _start_time(ticks: int) -> str:
 
 def _internet(name: str) -> Iterator[Entry]:
     """Lines of /proc/net/tcp and its kin (proc(5)); addresses are hexadecimal words in the host's order."""
-    path = _NET / name
-    for line in _text(path).splitlines()[1:] if path.exists() else ():
+    for line in _lines(_NET / name):
         fields = line.split()
         local, local_port = _endpoint(fields[1])
         remote, remote_port = _endpoint(fields[2])
@@ -165,6 +171,13 @@ def _internet(name: str) -> Iterator[Entry]:
         }
 
 
+def _lines(path: Path) -> Iterator[str]:
+    """Below the heading, and no more than are kept: whoever holds sockets decides how many there are."""
+    if path.exists():
+        with path.open(encoding="utf-8", errors="backslashreplace") as lines:
+            yield from islice(lines, 1, MAX_ENTRIES + 2)
+
+
 def _endpoint(text: str) -> tuple[str, int]:
     words, port = text.split(":")
     packed = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
@@ -175,8 +188,7 @@ def _endpoint(text: str) -> tuple[str, int]:
 
 def _packet() -> Iterator[Entry]:
     """Sockets that read whole frames: ours, and those of whoever else listens in."""
-    path = _NET / "packet"
-    for line in _text(path).splitlines()[1:] if path.exists() else ():
+    for line in _lines(_NET / "packet"):
         _, _, kind, protocol, interface, _, _, uid, inode = line.split()[:9]
         number = int(protocol, 16)
         yield {

@@ -3,14 +3,12 @@
 Owns one function for each collector: commands with JSON output where there are any, /proc otherwise, the
 calling thread's network namespace always. Text that an intruder chose is bounded and escaped.
 
-    SOURCES["routes"](deadline, folder)     # -> Reading(entries=[...], tool="ip", command=("ip", "-j", ...))
+    SOURCES["routes"](work)     # -> Reading(entries=[...], tool="ip", command=("ip", "-j", ...))
 """
 
 import json
 import os
 import struct
-import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,8 +17,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from activities.host.processes import printable
+from activities.host.spool import read_output
 from activities.host.volatile_disk import package_command, read_cron, read_mounts, read_packages
-from activities.host.volatile_processes import MAX_ENTRIES, Entry, read_processes, read_sockets
+from activities.host.volatile_files import Work
+from activities.host.volatile_processes import MAX_ENTRIES, Entry, not_allowed, read_processes, read_sockets
 from playbooks.forensics import Collector
 from segmentation.errors import FirebreakError
 
@@ -32,6 +32,8 @@ _LOGIN = struct.Struct("<hxxi32s4s32s256shhiii4I20x")
 _LOGIN_KINDS = {1: "runlevel", 2: "boot", 5: "init", 6: "login", 7: "user", 8: "ended"}
 _LOGINS_BACK = 200
 _STATE_PLACE = 5
+# More text than twenty thousand entries are.
+_MAX_OUTPUT_BYTES = 32 << 20
 
 
 class SourceFailed(FirebreakError):
@@ -48,12 +50,13 @@ class SourceMissing(FirebreakError):
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read. `truncated` says why something is missing; `exit_status` is the last command's."""
+    """What was read. `truncated`: why something is missing; `note`: why that may be; the last command's status."""
 
     entries: list[Entry] = field(default_factory=list)
     tool: str = ""
     command: tuple[str, ...] = ()
     truncated: str = ""
+    note: str = ""
     exit_status: int | None = None
 
 
@@ -63,54 +66,59 @@ def _bounded(
     tool: str = "",
     command: tuple[str, ...] = (),
     cut: str = "",
+    note: str = "",
     exit_status: int | None = None,
 ) -> Reading:
     if len(entries) > MAX_ENTRIES:
-        cut = f"{len(entries)} entries, the first {MAX_ENTRIES} are kept"
+        more = f"more than {MAX_ENTRIES} entries, the first of them are kept"
+        cut = "; ".join(filter(None, (more, cut)))
     # A command that did not end with 0 has raised.
     status = 0 if tool and exit_status is None else exit_status
-    return Reading(entries[:MAX_ENTRIES], tool, command, cut, status)
+    return Reading(entries[:MAX_ENTRIES], tool, command, cut, note, status)
 
 
-def _run(command: tuple[str, ...], deadline: float) -> str:
-    left = max(0.1, deadline - time.monotonic())
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=left, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise SourceFailed(f"{' '.join(command)} did not end within the time budget.") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise SourceFailed(f"{' '.join(command)} ended with {done.returncode}: {said}")
-    return done.stdout.decode(errors="backslashreplace")
+def _run(command: tuple[str, ...], work: Work) -> tuple[str, str]:
+    """What it printed, and why that is not all, if so."""
+    output, done = read_output(command, _MAX_OUTPUT_BYTES, work.deadline, beat=work.beat)
+    if done.exit_status and not done.truncated:
+        raise SourceFailed(f"{' '.join(command)} ended with {done.exit_status}: {done.said}")
+    return output.decode(errors="backslashreplace"), done.truncated
 
 
-def _json_command(*commands: tuple[str, ...]) -> Callable[[float, Path], Reading]:
-    def read(deadline: float, _folder: Path) -> Reading:
+def _json_command(*commands: tuple[str, ...]) -> Callable[[Work], Reading]:
+    def read(work: Work) -> Reading:
         entries: list[Entry] = []
         for command in commands:
-            found = json.loads(_run(command, deadline) or "[]")
+            output, cut = _run(command, work)
+            if cut:
+                raise SourceFailed(f"{' '.join(command)}: {cut}, and what there is of its JSON can't be read.")
+            found = json.loads(output or "[]")
             entries += found["nftables"] if isinstance(found, dict) else found
         return _bounded(entries, tool=commands[0][0], command=tuple(word for c in commands for word in (*c, ";"))[:-1])
 
     return read
 
 
-def _sockets(deadline: float, _folder: Path) -> Reading:
-    entries, cut = read_sockets(deadline)
-    return _bounded(entries, cut=cut)
+def _sockets(work: Work) -> Reading:
+    entries, cut = read_sockets(work.digests)
+    return _bounded(entries, cut=cut, note=not_allowed())
 
 
-def _processes(deadline: float, _folder: Path) -> Reading:
-    entries, cut = read_processes(deadline)
-    return _bounded(entries, cut=cut)
+def _processes(work: Work) -> Reading:
+    entries, cut = read_processes(work.deadline, work.digests)
+    return _bounded(entries, cut=cut, note=not_allowed())
 
 
-def _conntrack(deadline: float, _folder: Path) -> Reading:
+def _conntrack(work: Work) -> Reading:
     entries: list[Entry] = []
+    why = ""
     for family in ("ipv4", "ipv6"):
-        lines = _run(("conntrack", "-L", "-f", family, "-o", "extended"), deadline).splitlines()
-        entries += [_flow(family, line) for line in lines]
-    return _bounded(entries, tool="conntrack", command=("conntrack", "-L", "-o", "extended"))
+        output, cut = _run(("conntrack", "-L", "-f", family, "-o", "extended"), work)
+        # The last line of an output that was cut may be half.
+        lines = output.split("\n")[:-1] if cut else output.splitlines()
+        entries += [_flow(family, line) for line in lines[: MAX_ENTRIES + 1]]
+        why = why or cut
+    return _bounded(entries, tool="conntrack", command=("conntrack", "-L", "-o", "extended"), cut=why)
 
 
 def _flow(family: str, line: str) -> Entry:
@@ -134,7 +142,7 @@ def _flow(family: str, line: str) -> Entry:
     }
 
 
-def _logins(_deadline: float, _folder: Path) -> Reading:
+def _logins(_work: Work) -> Reading:
     now = [{"source": "utmp", **entry} for entry in _read_logins(_UTMP)]
     before = [{"source": "wtmp", **entry} for entry in _read_logins(_WTMP)[-_LOGINS_BACK:]]
     return _bounded(now + before)
@@ -167,7 +175,7 @@ def _login(fields: tuple[Any, ...]) -> Entry:
     }
 
 
-def _modules(_deadline: float, _folder: Path) -> Reading:
+def _modules(_work: Work) -> Reading:
     entries: list[Entry] = []
     # A kernel without loadable modules has no such file.
     lines = _MODULES.read_text(encoding="utf-8", errors="replace").splitlines() if _MODULES.exists() else []
@@ -188,20 +196,20 @@ def _modules(_deadline: float, _folder: Path) -> Reading:
     return _bounded(entries)
 
 
-def _mounts(_deadline: float, _folder: Path) -> Reading:
+def _mounts(_work: Work) -> Reading:
     return _bounded(read_mounts())
 
 
-def _cron(deadline: float, _folder: Path) -> Reading:
-    entries, cut = read_cron(deadline)
+def _cron(work: Work) -> Reading:
+    entries, cut = read_cron(work.deadline)
     return _bounded(entries, cut=cut)
 
 
-def _packages(deadline: float, folder: Path) -> Reading:
+def _packages(work: Work) -> Reading:
     command = package_command()
     if not command:
         raise SourceMissing("This host has neither dpkg's nor rpm's database of packages.")
-    entries, spooled = read_packages(command, folder, deadline)
+    entries, spooled = read_packages(command, work.folder, work.deadline, work.beat)
     # Either ends with 1 when files differ; without any line that is a failure.
     if spooled.exit_status and not entries and not spooled.truncated:
         raise SourceFailed(f"{' '.join(command)} ended with {spooled.exit_status}: {spooled.said}")
@@ -210,7 +218,7 @@ def _packages(deadline: float, folder: Path) -> Reading:
 
 
 _ROUTES = ("ip", "-j", "-d")
-SOURCES: dict[Collector, Callable[[float, Path], Reading]] = {
+SOURCES: dict[Collector, Callable[[Work], Reading]] = {
     "sockets": _sockets,
     "conntrack": _conntrack,
     "neighbours": _json_command(("ip", "-j", "neighbour", "show")),

@@ -54,12 +54,6 @@ class PlanStale(FirebreakError):
     code: ClassVar[str] = "plan-stale"
 
 
-class TargetHeld(FirebreakError):
-    """Another incident contains this target already."""
-
-    code: ClassVar[str] = "target-held"
-
-
 class StillHeld(FirebreakError):
     """It is not ours any more, and stays as it is: another containment holds it too."""
 

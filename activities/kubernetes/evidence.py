@@ -6,16 +6,15 @@ each reads is in the modules called `evidence_...`.
     open_evidence({"prod": open_cluster(None)})(order).collectors["logs"].collect(task)
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from kubernetes.client import ApiClient
 
-from activities.contracts.evidence import EvidenceKind, Source
+from activities.contracts.evidence import Source
 from activities.contracts.platform_evidence import CollectPlatformOrder
 from activities.evidence.platforms.collect import OpenEvidence
-from activities.evidence.platforms.collecting import Bound, Found, Opened, Task
+from activities.evidence.platforms.collecting import Collecting, Opened
 from activities.killswitch.platform import TargetUnknown
 from activities.kubernetes import (
     evidence_events,
@@ -30,18 +29,7 @@ from activities.kubernetes.evidence_scene import READING, Scene
 from playbooks.forensics import KubernetesCollector
 from segmentation.workloads import ClusterRef
 
-
-@dataclass(frozen=True)
-class Collecting:
-    """One collector: how volatile what it reads is (RFC 3227, 2.1), what it reads, and what that needs."""
-
-    rank: int
-    kind: EvidenceKind
-    collect: Callable[[Scene, Task], Iterator[Found]]
-    permissions: tuple[str, ...]
-
-
-COLLECTORS: Mapping[KubernetesCollector, Collecting] = {
+COLLECTORS: Mapping[KubernetesCollector, Collecting[Scene]] = {
     "node-capture": Collecting(1, "kubernetes", evidence_nodes.collect, evidence_nodes.PERMISSIONS),
     "objects": Collecting(3, "kubernetes", evidence_objects.collect, evidence_objects.PERMISSIONS),
     # The API server forgets events after an hour, and a node a container's log with its second restart.
@@ -71,14 +59,10 @@ def open_evidence(clusters: Mapping[str, ApiClient]) -> OpenEvidence:
             source=_source(order, reference),
             tool="kubernetes client",
             tool_version=version("kubernetes"),
-            collectors={name: _bound(found, scene) for name, found in wanted.items()},
+            collectors={name: found.bound(scene) for name, found in wanted.items()},
         )
 
     return opened
-
-
-def _bound(found: Collecting, scene: Scene) -> Bound:
-    return Bound(found.rank, found.kind, lambda task: found.collect(scene.reading(), task))
 
 
 def _source(order: CollectPlatformOrder, reference: ClusterRef) -> Source:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from activities.contracts.evidence import Gap, Outcome
-from activities.evidence.platforms.collecting import MAX_REASON, TEXT_MEDIA_TYPE, Draft, Found, Task
+from activities.evidence.platforms.collecting import TEXT_MEDIA_TYPE, Draft, Found, Task
 from activities.kubernetes.calls import Raw
 from activities.kubernetes.evidence_scene import Scene, containers_of, name_of
 from activities.kubernetes.places import PODS, Place
+from segmentation.bounds import cut
 from segmentation.errors import FirebreakError
 
 MAX_LOG_BYTES = 4 << 20
@@ -61,7 +62,7 @@ def _log(scene: Scene, task: Task, whose: tuple[Raw, str, Raw], which: str) -> t
     try:
         content = scene.reader.content(place, query)
     except FirebreakError as error:
-        outcome = Outcome(state="failed", reason=error.summary[:MAX_REASON])
+        outcome = Outcome(state="failed", reason=cut(error.summary))
         return Found(label, outcome, calls=(asked,)), {"state": "failed", "reason": error.summary, "label": label}
     found = _found(label, content, asked)
     return found, {"state": found.outcome.state, "reason": found.outcome.reason, "label": label, "bytes": len(content)}

@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Table, insert, select
 
-from activities.contracts.evidence import CollectedItem, CustodyEvent, Manifest
+from activities.contracts.custody import CustodyEvent, Manifest
+from activities.contracts.evidence import CollectedItem
+from activities.ledger.copies import Copies
 from activities.ledger.database import Database
 from activities.ledger.errors import ChainConflict
 from activities.ledger.evidence import found_by
@@ -26,6 +28,7 @@ class Custody:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.copies = Copies(database)
 
     def append_manifest(self, case_id: str, build: Callable[[int, str], Manifest]) -> Manifest:
         """Chain one item into its case; an item that is chained already is returned as it stands.

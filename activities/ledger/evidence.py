@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import AwareDatetime, Field, TypeAdapter
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from activities.contracts.evidence import EvidenceKind, Manifest, OutcomeState
+from activities.contracts.custody import Manifest
+from activities.contracts.evidence import EvidenceKind, OutcomeState
 from activities.ledger.correlation import without_nul
 from activities.ledger.database import Database
 from activities.ledger.errors import CursorInvalid

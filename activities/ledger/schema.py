@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from activities.ledger.database import Database
 from activities.ledger.errors import LedgerUnusable
 
-HEAD = "0003"
+HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

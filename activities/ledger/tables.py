@@ -183,6 +183,16 @@ custody_events = Table(
     UniqueConstraint("case_id", "event_id", name="uq_custody_case_event"),
 )
 
+# How much of both chains is in the vault.
+evidence_copies = Table(
+    "evidence_copies",
+    metadata,
+    Column("case_id", String(256), primary_key=True),
+    Column("manifests", Integer, nullable=False),
+    Column("custody", Integer, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
 # What manifests are found by; made together with each.
 evidence_index = Table(
     "evidence_index",

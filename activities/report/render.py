@@ -7,22 +7,19 @@ text. The same snapshot and timeline give the same bytes, so that a repeated ste
     # -> Report(uri="file:///.../case/inc-1/documents/report-4f0c1d2e3a4b.html", ...)
 """
 
-import base64
 import hashlib
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from temporalio import activity
 
-from activities.contracts.evidence import SealRef
+from activities.contracts.custody import SealRef
 from activities.contracts.incident import IncidentEvent, IncidentSnapshot, RenderReport, Report
 from activities.evidence.vault.interface import Vault
-from activities.report import words
 from activities.report.facts import gather
+from activities.report.page import environment, style_hash
 
 _HERE = Path(__file__).parent
 _DIGITS = 12
@@ -59,9 +56,8 @@ class Reports:
 def render(snapshot: IncidentSnapshot, timeline: Sequence[IncidentEvent], seal: SealRef | None = None) -> str:
     """The page as text. Pure: no clock, no network, no file but its template."""
     css = (_HERE / "report.css").read_text(encoding="utf-8")
-    style_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return (
-        _environment()
+        environment(_HERE)
         .get_template("template.html.j2")
         .render(
             incident=snapshot,
@@ -70,25 +66,6 @@ def render(snapshot: IncidentSnapshot, timeline: Sequence[IncidentEvent], seal: 
             seal=seal,
             # Ours, and hashed: the policy in the page lets exactly this style sheet apply, and no attribute.
             css=Markup(css),  # noqa: S704
-            style_hash=style_hash,
+            style_hash=style_hash(css),
         )
     )
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=words.visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "clock": words.clock,
-        "day": words.day,
-        "stamp": words.stamp,
-        "bytes": words.size,
-    }
-    return environment

@@ -10,7 +10,7 @@ import typer
 
 from api.cli.client import api
 from api.cli.evidence_checks import export, verify
-from api.cli.evidence_custody import hold, release, seal, show
+from api.cli.evidence_custody import hold, release, seal, show, timestamp
 from api.cli.evidence_views import link, preview, unlink
 from api.cli.output import AsJson, print_json, print_table, say
 
@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Evidence: what was collected, and 
 Id = Annotated[str, typer.Argument(help="Id of the incident.", metavar="INCIDENT")]
 COLUMNS = ("item", "kind", "outcome", "bytes", "sha256", "reason")
 
-for command in (show, preview, verify, export, seal, hold, release, link, unlink):
+for command in (show, preview, verify, export, timestamp, seal, hold, release, link, unlink):
     app.command()(command)
 
 

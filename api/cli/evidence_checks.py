@@ -18,7 +18,7 @@ from api.cli.output import AsJson, err, moment, print_json, print_table, say, sh
 from segmentation.errors import FirebreakError
 
 if TYPE_CHECKING:
-    from activities.contracts.evidence import CaseVerdict
+    from activities.contracts.custody import CaseVerdict
     from activities.evidence.sealing.trust import Trust
     from activities.evidence.verify import Progress
 
@@ -31,6 +31,12 @@ Fingerprints = Annotated[
 Roots = Annotated[
     list[Path] | None, typer.Option("--tsa-root", help="Root certificate (PEM) of the time-stamping authority.")
 ]
+Timestamps = Annotated[
+    list[Path] | None,
+    typer.Option("--timestamp", help="RFC 3161 answer about a seal that came after the export; may be repeated."),
+]
+# Told apart from what is wrong (1) and from a command that is (2).
+PENDING_EXIT = 3
 
 
 class EvidenceBroken(FirebreakError):
@@ -46,21 +52,25 @@ def verify(  # noqa: PLR0913  each is one option
     key: Keys = None,
     fingerprint: Fingerprints = None,
     tsa_root: Roots = None,
+    timestamp: Timestamps = None,
+    pending_ok: Annotated[bool, typer.Option(help="Let a seal do without a timestamp that had not come yet.")] = False,
     vault_key: Annotated[Path | None, typer.Option(help="Key file of an encrypted vault's directory.")] = None,
     purpose: Annotated[str, typer.Option(help="Why, where the API does it; it is kept.")] = "asked on the command line",
     as_json: AsJson = False,
 ) -> None:
     """Recompute every hash of a case: by the API, or of a directory or bag on its own, offline.
 
-    Names the first thing that does not hold, and why.
+    Names the first thing that does not hold, and why: exit code 1. With --tsa-root every seal that was to be
+    time-stamped has to be: if that alone is missing, exit code 3.
     """
     if Path(case).is_dir():
-        trust = _trust(key, fingerprint, tsa_root)
-        verdict = _verify_path(Path(case).resolve(), trust, vault_key, stamps=bool(tsa_root))
+        trust = _trust(key, fingerprint, tsa_root, timestamp)
+        stamps = bool(tsa_root) and not pending_ok
+        verdict = _verify_path(Path(case).resolve(), trust, vault_key, stamps=stamps)
     else:
         verdict = _ask(context, case, purpose)
     if as_json:
-        print_json(verdict)
+        print_json(_spelled_out(verdict))
     _tell(verdict, quietly=as_json)
 
 
@@ -88,8 +98,9 @@ def export(  # noqa: PLR0913  each is one option
         trust = replace(trust, fingerprints=frozenset(told))
     verdict = _verify_path(bag.resolve(), trust, None)
     if as_json:
-        print_json({"bag": str(bag), "verdict": verdict})
+        print_json({"bag": str(bag), "verdict": _spelled_out(verdict)})
     _tell(verdict, quietly=as_json)
+    _tell_pending(incident_id, verdict)
     say(f"\n{bag}: hand over the whole folder; its README.md tells how to check it without us.")
     keyid = verdict["seals"][-1]["keyid"]
     if trust.given:
@@ -113,10 +124,15 @@ def _received(response: httpx.Response, incident_id: str) -> Iterator[bytes]:
         ) from error
 
 
-def _trust(keys: list[Path] | None, fingerprints: list[str] | None, roots: list[Path] | None) -> "Trust":
+def _trust(
+    keys: list[Path] | None,
+    fingerprints: list[str] | None,
+    roots: list[Path] | None,
+    timestamps: list[Path] | None = None,
+) -> "Trust":
     from activities.evidence.sealing.trust import Trust
 
-    return Trust.of(keys or (), fingerprints or (), roots or ())
+    return Trust.of(keys or (), fingerprints or (), roots or (), timestamps or ())
 
 
 def _ask(context: typer.Context, incident_id: str, purpose: str) -> dict[str, Any]:
@@ -155,24 +171,62 @@ def _progress() -> Iterator["Progress"]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def _spelled_out(verdict: dict[str, Any]) -> dict[str, Any]:
+    """With what goes without saying between our own processes."""
+    return {"reason": "", "timestamp": "none", "behind": 0} | verdict
+
+
 def _tell(verdict: dict[str, Any], *, quietly: bool) -> None:
     for warning in verdict["warnings"]:
         say(f"Mind: {warning}")
     for stray in verdict["unregistered"]:
         say(f"Mind: {stray} is in no manifest.")
-    if not verdict["ok"]:
-        shout(verdict["first_failure"])
+    if verdict["ok"]:
+        if not quietly:
+            _tell_what_holds(verdict)
+        return
+    shout(verdict["first_failure"])
+    if verdict.get("reason") != "timestamp-pending":
         raise EvidenceBroken(
             f"{verdict['verified']} of {verdict['items']} items hold. First: {verdict['first_failure']}",
             hint="Keep everything as it is; compare with a copy that was made earlier.",
         )
-    if quietly:
-        return
+    if not quietly:
+        _tell_what_holds(verdict)
+    say(
+        f"All that is there holds; missing is the timestamp of {_pending(verdict)}. Whether it came since, or was "
+        "taken away, nothing here can tell: ask for it (--timestamp FILE), or for a new export. --pending-ok does "
+        "without."
+    )
+    raise typer.Exit(PENDING_EXIT)
+
+
+def _tell_what_holds(verdict: dict[str, Any]) -> None:
     if verdict["seals"]:
         columns = ("seal", "sealed (UTC)", "items", "events", "timestamp (UTC)", "key")
         print_table(columns, [_row(seal) for seal in verdict["seals"]], empty="")
     say(f"{verdict['verified']} of {verdict['items']} items hold, and both chains.")
     say(f"{len(verdict['seals'])} seals hold; {verdict['unsealed']} links came after the last one.")
+
+
+def _tell_pending(incident_id: str, verdict: dict[str, Any]) -> None:
+    """That a bag was made too early for a timestamp, and how that is made good."""
+    if verdict.get("timestamp") != "pending":
+        return
+    say(
+        f"\nMind: exported with a pending timestamp, that of {_pending(verdict)}: the authority had not answered yet, "
+        "and is asked again by itself. Whoever demands it (verify --tsa-root) is told that it is pending. "
+        "Once it is there, export again, or hand it over by itself:"
+    )
+    for seal in verdict["seals"]:
+        if seal["timestamp"] == "pending":
+            number = seal["number"]
+            say(f"  firebreak evidence timestamp {incident_id} {number} --output seal-{number}.tsr")
+    say("  firebreak evidence verify BAG --tsa-root roots.pem --timestamp seal-N.tsr")
+
+
+def _pending(verdict: dict[str, Any]) -> str:
+    return ", ".join(f"seal {seal['number']}" for seal in verdict["seals"] if seal["timestamp"] == "pending")
 
 
 def _row(seal: dict[str, Any]) -> tuple[object, ...]:

@@ -1,5 +1,6 @@
-"""`firebreak evidence show`, `seal`, `hold` and `release`: all that is known of an item, and what is done to it."""
+"""`firebreak evidence show`, `seal`, `timestamp`, `hold` and `release`: what is known of an item, and done to it."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,10 @@ Purpose = Annotated[str, typer.Option(help="Why; it is kept in the custody chain
 
 class NoSuchItem(FirebreakError):
     """An item that the case does not have."""
+
+
+class NotWritten(FirebreakError):
+    """A file that can't be made."""
 
 
 def show(
@@ -49,6 +54,24 @@ def seal(context: typer.Context, incident_id: Id, *, purpose: Purpose, as_json: 
     say(f"Key: {made['keyid']}. Timestamp: {moment(made['timestamp_at']) or made['timestamp']}.")
     if made["problem"]:
         say(f"Mind: {made['problem']}")
+
+
+def timestamp(
+    context: typer.Context,
+    incident_id: Id,
+    number: Annotated[int, typer.Argument(help="Number of the seal.", metavar="SEAL", min=1)],
+    *,
+    output: Annotated[Path, typer.Option(help="File to write; nothing is written over.")],
+) -> None:
+    """Fetch the timestamp of one seal by itself, for a bag that was exported before it came."""
+    with api(context).stream(f"/v1/incidents/{incident_id}/evidence/seals/{number}/timestamp") as response:
+        answer = response.read()
+    try:
+        with output.open("xb") as file:
+            file.write(answer)
+    except OSError as error:
+        raise NotWritten(f"{output} was not written: {error.strerror}.", hint="Name another file.") from error
+    say(f"{output}: firebreak evidence verify BAG --tsa-root roots.pem --timestamp {output}")
 
 
 def hold(

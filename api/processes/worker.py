@@ -45,6 +45,7 @@ from api.processes.addresses import lifeline_of
 from api.processes.connecting import connect
 from api.processes.describe import CATALOG, Describer
 from api.processes.dispatcher import CONTROL_QUEUE, Dispatcher
+from api.processes.late_copies import copy_late_documents
 from api.processes.rehearsal import rehearse
 from api.processes.restraints import Restrainer
 from api.processes.sandbox import workflow_runner
@@ -105,7 +106,8 @@ async def run_worker(settings: WorkerSettings) -> None:
             workflow_runner=workflow_runner(),
             interceptors=[ErrorTranslation()],
         )
-        async with worker, background(prepare_siem(siem)):
+        copying = copy_late_documents(ledger.custody, cache(partial(open_vault, settings.vault_place)))
+        async with worker, background(prepare_siem(siem)), background(copying):
             await rehearse(client, playbooks)
             await ensure_detections(client, settings, siem)
             (settings.state_dir / "worker.ready").touch()

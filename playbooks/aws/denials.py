@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from playbooks.change import APPLIED_AT, LEASE_UNTIL
-from playbooks.platform_intent import PlatformIntent, mark
+from playbooks.platform_intent import PlatformIntent, TargetHeld, mark
 from segmentation.errors import FirebreakError
 
 Document = dict[str, Any]
@@ -21,12 +21,6 @@ VERSION = "2012-10-17"
 ISSUED = "aws:TokenIssueTime"
 NOW = "aws:CurrentTime"
 OURS = "firebreak-inc-"
-
-
-class TargetHeld(FirebreakError):
-    """Another incident contains this target already."""
-
-    code: ClassVar[str] = "target-held"
 
 
 class WouldLockOut(FirebreakError):

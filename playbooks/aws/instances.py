@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
-from playbooks.aws.denials import TargetHeld, denial, denial_document, end_in_words
+from playbooks.aws.denials import denial, denial_document, end_in_words
 from playbooks.aws.groups import (
     NEW,
     OPEN,
@@ -29,7 +29,7 @@ from playbooks.aws.instance_words import CANNOT, about_interfaces, about_profile
 from playbooks.aws.observation import AwsObservation
 from playbooks.aws.settings import Values, incident, needed, setting
 from playbooks.change import PlatformChange, Setting
-from playbooks.platform_intent import PlatformIntent
+from playbooks.platform_intent import PlatformIntent, TargetHeld
 from segmentation.errors import FirebreakError
 
 ON_HOLD = "holds until Firebreak takes the interfaces out of the group: nothing in AWS ends a security group by itself"

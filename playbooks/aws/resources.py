@@ -11,7 +11,6 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from playbooks.aws.denials import (
-    TargetHeld,
     WouldLockOut,
     denial,
     end_in_words,
@@ -25,7 +24,7 @@ from playbooks.aws.denials import (
 from playbooks.aws.observation import AwsObservation
 from playbooks.aws.settings import Values, incident, needed, setting
 from playbooks.change import PlatformChange, Setting
-from playbooks.platform_intent import PlatformIntent
+from playbooks.platform_intent import PlatformIntent, TargetHeld
 from segmentation.errors import FirebreakError
 
 BUCKET_POLICY = ("s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:PutBucketPolicy")

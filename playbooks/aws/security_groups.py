@@ -7,13 +7,12 @@ Owns which rules those are. Never calls AWS: `activities.aws.group_rules` writes
 
 from pydantic import JsonValue
 
-from playbooks.aws.denials import TargetHeld
 from playbooks.aws.groups import ANYBODY
 from playbooks.aws.holds import READ_GROUP_HOLD, WRITE_GROUP_HOLD
 from playbooks.aws.observation import AwsObservation
 from playbooks.aws.settings import Values, incident, needed, setting
 from playbooks.change import PlatformChange, Setting
-from playbooks.platform_intent import PlatformIntent
+from playbooks.platform_intent import PlatformIntent, TargetHeld
 
 READ_RULES = ("ec2:DescribeSecurityGroupRules",)
 WRITE_RULE = ("ec2:AuthorizeSecurityGroupIngress", "ec2:CreateTags", "ec2:RevokeSecurityGroupIngress")

@@ -5,12 +5,6 @@ from typing import ClassVar
 from segmentation.errors import FirebreakError
 
 
-class TargetHeld(FirebreakError):
-    """Another incident contains this target already."""
-
-    code: ClassVar[str] = "target-held"
-
-
 class TargetGone(FirebreakError):
     """The target was not seen in the cluster, or not any more."""
 

@@ -4,11 +4,11 @@ Owns that refusal: two incidents that hold one pod would undo each other's label
 """
 
 from playbooks.kubernetes.draft import named
-from playbooks.kubernetes.errors import TargetHeld
 from playbooks.kubernetes.marks import holder, maker
 from playbooks.kubernetes.observation import AccountSeen, KubernetesObservation
 from playbooks.kubernetes.reach import Policies
 from playbooks.kubernetes.readings import title
+from playbooks.platform_intent import TargetHeld
 
 
 def refuse_held(observation: KubernetesObservation, incident_id: str) -> None:

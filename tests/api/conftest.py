@@ -1,11 +1,14 @@
 import logging
 import shutil
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import structlog
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
@@ -92,6 +95,21 @@ async def http(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://firebreak") as client:
         yield client
+
+
+@pytest.fixture
+def served(application: FastAPI) -> Iterator[str]:
+    """The API behind a real server on loopback; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        # In the product it is another process: what it logs must not end in the output that is read here. And
+        # unconfigured, the log would draw every byte that a broken-off download had in hand.
+        with structlog.testing.capture_logs():
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from activities.contracts.evidence import Manifest
+from activities.contracts.custody import Manifest
 from activities.evidence.vault.directory import DirectoryCase
 from api.dependencies import ApiDependencies
 from tests.activities.ledger.making import START, record

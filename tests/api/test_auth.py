@@ -30,6 +30,7 @@ DOORS: list[tuple[str, str, Role]] = [
     ("POST", "/v1/incidents/inc-0/evidence/item-1/links", "responder"),
     ("DELETE", "/v1/incidents/inc-0/evidence/item-1/links/link-0", "responder"),
     ("POST", "/v1/incidents/inc-0/evidence/seal", "responder"),
+    ("GET", "/v1/incidents/inc-0/evidence/seals/1/timestamp", "viewer"),
     ("POST", "/v1/incidents/inc-0/evidence/hold", "responder"),
     ("POST", "/v1/incidents/inc-0/evidence/release", "approver"),
     ("POST", "/v1/incidents/inc-0/evidence/export", "responder"),
@@ -81,6 +82,7 @@ async def test_a_door_opens_from_its_role_upwards_and_to_nobody_else(
 async def test_no_route_is_missing_from_the_list_of_doors(http: httpx.AsyncClient, bearer: Bearer) -> None:
     paths = set((await http.get("/openapi.json")).json()["paths"]) - OPEN - OTHERWISE_PROVEN
     concrete = {"{incident_id}": "inc-0", "{evidence_id}": "item-1", "{host_id}": "host-0", "{link_id}": "link-0"}
+    concrete |= {"{number}": "1"}
     for template, value in concrete.items():
         paths = {path.replace(template, value) for path in paths}
     assert paths == {path for _, path, _ in DOORS}

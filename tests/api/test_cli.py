@@ -1,15 +1,11 @@
 import hashlib
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fastapi import FastAPI
 from typer.testing import CliRunner, Result
 
 from activities.orders.keys import public_bytes
@@ -24,20 +20,6 @@ from tests.api.temporal import FakeTemporal
 from tests.api.test_evidence import ITEM, PACKETS, register
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def served(application: FastAPI) -> Iterator[str]:
-    """The API behind a real server on loopback; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        # In the product it is another process: what it logs must not end in the standard output that is read here.
-        with structlog.testing.capture_logs():
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

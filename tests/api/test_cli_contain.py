@@ -6,7 +6,7 @@ import pytest
 
 from activities.ledger.ledger import Ledger
 from tests.api.temporal import FakeTemporal
-from tests.api.test_cli import Run, asked, run, served  # noqa: F401 - fixtures
+from tests.api.test_cli import Run, asked, run  # noqa: F401 - fixtures
 from tests.api.test_containments import POD, held, planned
 
 

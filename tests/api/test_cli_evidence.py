@@ -10,9 +10,9 @@ from typer.testing import Result
 
 from api.dependencies import ApiDependencies
 from api.tokens import Tokens
-from tests.activities.evidence.conftest import CASE
+from tests.activities.evidence.items import CASE
 from tests.activities.evidence.sealed import SealedCase
-from tests.api.test_cli import asked, run, served  # noqa: F401 - fixtures
+from tests.api.test_cli import asked, run  # noqa: F401 - fixtures
 from tests.api.test_custody import case  # noqa: F401 - a fixture
 
 Run = Callable[..., Result]

@@ -14,9 +14,9 @@ from playbooks.gates import Gate
 from tests.activities.ledger.making import record, workload
 from tests.api.processes.test_agent import NOBODY, identity
 from tests.api.temporal import FakeTemporal
-from tests.api.test_cli import Run, asked, run, served
+from tests.api.test_cli import Run, asked, run
 
-__all__ = ["asked", "run", "served"]  # fixtures
+__all__ = ["asked", "run"]  # fixtures
 
 
 def test_the_stop_is_set_shown_and_lifted(asked: Run, dependencies: ApiDependencies) -> None:

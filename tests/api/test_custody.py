@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from activities.contracts.evidence import CustodyEvent
+from activities.contracts.custody import CustodyEvent
 from activities.evidence.export.checking import verify_bag
 from activities.evidence.export.unpack import unpack_bag
 from activities.evidence.register import EvidenceRegistry
@@ -17,7 +17,7 @@ from activities.evidence.sealing.seal import Sealing
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.interface import AT_WILL
 from api.dependencies import ApiDependencies
-from tests.activities.evidence.conftest import CASE, make_item
+from tests.activities.evidence.items import CASE, make_item
 from tests.activities.evidence.sealed import SealedCase, a_signer
 from tests.activities.ledger.making import record
 from tests.api.temporal import FakeTemporal

@@ -17,9 +17,9 @@ from api.cli.evidence_checks import EvidenceBroken
 from api.cli.evidence_downloads import download
 from api.dependencies import ApiDependencies
 from tests.api.keeping import BYTES, ITEM, URL, alter, keep, reads
-from tests.api.test_cli import asked, run, served
+from tests.api.test_cli import asked, run
 
-__all__ = ["asked", "run", "served"]
+__all__ = ["asked", "run"]
 Run = Callable[..., Result]
 DIGEST = hashlib.sha256(BYTES).hexdigest()
 PARTIAL = f"ring.pcapng.{DIGEST[:12]}.partial"

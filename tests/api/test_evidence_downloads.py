@@ -1,16 +1,12 @@
 import hashlib
 import os
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-import structlog
-import uvicorn
 from fastapi import FastAPI
 from hypothesis import given as examples
 from hypothesis import strategies as st
@@ -38,19 +34,6 @@ def hashed_while_it_leaves(dependencies: ApiDependencies, application: FastAPI) 
     application.state.dependencies = given
     keep(given, LARGE)
     return given
-
-
-@pytest.fixture
-def served(application: FastAPI) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        # Unconfigured, the log would draw every byte that a broken-off download had in hand.
-        with structlog.testing.capture_logs():
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 def ask(who: dict[str, str], **headers: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.orders.codec import control_converter
 from api.processes.embedded import find_program
+from tests.histories.continuing import CONTINUING
 from tests.histories.keys import CONTROL, SEAL, public_host_key
 from tests.histories.scenarios import LONG_SCENARIOS, SCENARIOS, Scenario, agent_away, contained_at_once
 from tests.workflows.case import Case, LongCase
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 async def _record(address: str, folder: Path) -> None:
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *CONTINUING):
         client = await Client.connect(address, identity=IDENTITY)
         async with Case(client, folder, scenario.__name__.replace("_", "-")) as case:
             await _play(scenario, case)

@@ -4,13 +4,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-from unittest.mock import patch
 
 from temporalio.client import WorkflowUpdateFailedError
 
-from activities.contracts.evidence import SealCase
+from activities.contracts.custody import SealCase
 from activities.contracts.host import Isolated
-from activities.contracts.incident import LeaseRenewed, ReleaseRequest, TargetStatus
+from activities.contracts.incident import ReleaseRequest, TargetStatus
 from activities.contracts.response import PlanStart
 from playbooks.host_isolation import plan_isolation
 from playbooks.platform_intent import PlatformIntent
@@ -22,8 +21,6 @@ from tests.workflows.cast import GATE, INTRUDER, batch, contain_start, host_inte
 from tests.workflows.containing import contain
 from tests.workflows.impatience import Impatient
 from tests.workflows.platforms import FakeCluster
-from tests.workflows.waiting import eventually
-from workflows import incident
 from workflows.detect import DetectWorkflow
 from workflows.incident import IncidentWorkflow
 from workflows.ping_host import PingHostWorkflow
@@ -142,23 +139,6 @@ async def asked_together(case: Case) -> None:
     await case.finish()
 
 
-async def held_long(case: Case) -> None:
-    """The second run of an incident that continued as new; the holder of its lease was ended before its release."""
-    first = (await play(case)).first_execution_run_id
-    held = await case.desk.until(lambda s: s.waiting_for == "release by a person")
-    renewed = LeaseRenewed(target_id=case.hosts["web"].workload_id, lease_until=held.targets[0].lease_until)
-
-    async def anew() -> bool:
-        return (await case.handle().describe()).run_id != first
-
-    with patch.object(incident, "NEWS_PER_RUN", 1):
-        await case.handle().signal(IncidentWorkflow.lease_renewed, renewed)
-        await eventually(anew)
-    await case.handle(".contain.web").terminate("by mistake")
-    await case.release()
-    await case.finish()
-
-
 async def plan(case: Case) -> None:
     """What would be done to a pod."""
     cluster = FakeCluster(case.incident_id)
@@ -244,7 +224,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     agent_away,
     pod_contained,
     asked_together,
-    held_long,
     plan,
     ping,
     sealed,

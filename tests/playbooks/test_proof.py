@@ -97,6 +97,12 @@ def test_a_host_of_which_nothing_can_be_measured_is_unproven() -> None:
     assert conclude((*idle, LIFELINE)).verdict == "unproven"
 
 
+def test_what_is_open_is_never_nothing_to_measure() -> None:
+    open_all_the_same = measured("ipv6", "open", applicable=False)
+
+    assert conclude((*without("ipv6"), open_all_the_same, LIFELINE)).verdict == "partial"
+
+
 def test_bystanders_are_fine_when_each_service_is_reached_by_somebody() -> None:
     reached = measured("bystander", "open", subject="db", method="tcp-connect db:5432")
     missed = measured("bystander", "cut", "db", method="tcp-connect app:8000")

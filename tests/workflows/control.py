@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from temporalio import activity
 
-from activities.contracts.evidence import (
+from activities.contracts.custody import (
     CaseVerdict,
     Registered,
     RegisterEvidence,
@@ -43,6 +43,8 @@ class Desk:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.records: list[RecordIncident] = []
+        # What was brought again, beside what its number had brought.
+        self.repeated: list[tuple[RecordIncident, RecordIncident]] = []
         self.registered: list[RegisterEvidence] = []
         self.sealed: list[SealCase] = []
         self.reported: list[RenderReport] = []
@@ -110,7 +112,11 @@ class FakeControl:
     async def record_incident(self, record: RecordIncident) -> None:
         desk = self._called(record.snapshot.incident_id)
         async with desk.changed:
-            desk.records.append(record)
+            # As the ledger does: what a number brought once, it brings once.
+            known = next((r for r in desk.records if r.sequence == record.sequence), None)
+            if known is None:
+                desk.records.append(record)
+            desk.repeated += [(known, record)] if known else []
             desk.changed.notify_all()
 
     @activity.defn

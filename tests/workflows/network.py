@@ -12,7 +12,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.contracts.evidence import CaptureOrder, Collected, CollectVolatileOrder, FreezeOrder
+from activities.contracts.collecting import CaptureOrder, Collected, CollectVolatileOrder, FreezeOrder
 from activities.contracts.host import (
     FindIntrudersOrder,
     Intruders,
@@ -20,13 +20,10 @@ from activities.contracts.host import (
     IsolateOrder,
     Killed,
     KillOrder,
-    LifelineOrder,
     Observed,
     ObserveOrder,
     Pinged,
     PingOrder,
-    Probed,
-    ProbeOrder,
     ProcessRef,
     Released,
     ReleaseOrder,
@@ -34,6 +31,7 @@ from activities.contracts.host import (
     RenewOrder,
 )
 from activities.contracts.orders import Order
+from activities.contracts.probing import LifelineOrder, Probed, ProbeOrder
 from activities.host.planning import PlanStale
 from playbooks.host_isolation import HostChange, HostObservation, Interface, plan_isolation
 from playbooks.proof import Aspect, Measurement, Result
@@ -58,6 +56,8 @@ class FakeHost:
         self.processes: tuple[ProcessRef, ...] = ()
         self.troubles: dict[str, Exception] = {}
         self.garbled = False
+        # What a taken agent answers in place of the truth, by verb: a model of any JSON.
+        self.lies: dict[str, Any] = {}
         self.says: dict[str, tuple[Measurement, ...]] = {}
         self._closed_doors: dict[str, asyncio.Event] = {}
         network[workload.workload_id] = self
@@ -165,7 +165,8 @@ class FakeHost:
     @activity.defn
     async def find_intruders(self, order: FindIntrudersOrder) -> Intruders:
         await self._begin(order)
-        return Intruders(processes=self.processes)
+        said: Intruders = self.lies.get("find_intruders", Intruders(processes=self.processes))
+        return said
 
     @activity.defn
     async def kill_process_groups(self, order: KillOrder) -> Killed:
@@ -187,7 +188,9 @@ class FakeHost:
     @activity.defn
     async def collect_volatile(self, order: CollectVolatileOrder) -> Collected:
         await self._begin(order)
-        return Collected(items=tuple(artefact(self.workload, order, name, "volatile") for name in order.collect))
+        honest = Collected(items=tuple(artefact(self.workload, order, name, "volatile") for name in order.collect))
+        said: Collected = self.lies.get("collect_volatile", honest)
+        return said
 
     async def _begin(self, order: Order) -> None:
         verb = activity.info().activity_type

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from temporalio.client import Client
 
-from activities.contracts.host import ProbeOrder, ReleaseOrder
+from activities.contracts.host import ReleaseOrder
 from activities.contracts.incident import IncidentSnapshot, TargetStatus
+from activities.contracts.probing import ProbeOrder
 from api.processes.sandbox import workflow_runner
 from segmentation.workloads import Workload
 from tests.workflows.case import Case

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 
-from activities.contracts.evidence import CollectVolatileOrder
+from activities.contracts.collecting import CollectVolatileOrder
 from activities.host.upload_errors import UploadFailed, UploadRejected
 from tests.workflows.case import Case
 from tests.workflows.cast import playbook

@@ -12,7 +12,7 @@ from tests.workflows.cast import playbook
 from tests.workflows.impatience import Impatient
 from tests.workflows.platforms import FakeCluster
 from tests.workflows.waiting import eventually
-from workflows import incident
+from workflows import long_waits
 
 DAY = playbook(contain={"lease": {"ttl_seconds": 900, "max_seconds": 86400}})
 
@@ -20,7 +20,7 @@ DAY = playbook(contain={"lease": {"ttl_seconds": 900, "max_seconds": 86400}})
 @pytest.fixture
 def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The incident continues as new with every signal that reaches it while it waits."""
-    monkeypatch.setattr(incident, "NEWS_PER_RUN", 1)
+    monkeypatch.setattr(long_waits, "NEWS_PER_RUN", 1)
 
 
 async def run_of(case: Case, suffix: str = "") -> str:

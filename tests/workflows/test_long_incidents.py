@@ -12,7 +12,7 @@ from tests.workflows.case import Case, LongCase
 from tests.workflows.cast import GATE, batch, playbook
 from tests.workflows.history import events
 from tests.workflows.waiting import eventually
-from workflows import incident
+from workflows import long_waits
 
 DAY = playbook(contain={"lease": {"ttl_seconds": 900, "max_seconds": 86400}})
 TWO = playbook(contain={"max_targets": 2})
@@ -22,7 +22,7 @@ TERM = timedelta(minutes=15)
 @pytest.fixture
 def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The incident continues as new after every third signal."""
-    monkeypatch.setattr(incident, "NEWS_PER_RUN", 3)
+    monkeypatch.setattr(long_waits, "NEWS_PER_RUN", 3)
 
 
 async def renew(case: Case, until: datetime, name: str = "web") -> None:

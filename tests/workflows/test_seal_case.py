@@ -11,7 +11,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.contracts.evidence import CaseVerdict, SealCase, SealRef, TimestampSeal, VerifyCase
+from activities.contracts.custody import CaseVerdict, SealCase, SealRef, TimestampSeal, VerifyCase
 from activities.contracts.incident import GateStatus, RenderReport, Report
 from activities.evidence.errors import SignerUnusable, TimestampAway, VaultDenied
 from activities.orders.interceptor import ErrorTranslation
@@ -33,6 +33,7 @@ class Sealer:
     ) -> None:
         self.away_for, self.timestamp, self.broken, self.blind = away_for, timestamp, broken, blind
         self.sealed: list[str] = []
+        self.beats: list[timedelta | None] = []
         self.asked: list[datetime] = []
         self.rendered: list[RenderReport] = []
         self.documents = 0
@@ -46,6 +47,7 @@ class Sealer:
         if self.broken:
             raise SignerUnusable("KMS refused sign with alias/x: AccessDeniedException.")
         self.sealed.append(request.purpose)
+        self.beats.append(activity.info().heartbeat_timeout)
         return self._ref(len(self.sealed), self.timestamp)
 
     @activity.defn
@@ -103,6 +105,16 @@ async def test_a_seal_waits_a_moment_for_its_timestamp(skipping: WorkflowEnviron
         ref = await seal(skipping.client, incident_id, incident_id)
     assert ref.timestamp == "held"
     assert sealer.sealed == ["end of shift"]
+
+
+async def test_a_worker_that_dies_while_it_seals_is_not_waited_for(
+    skipping: WorkflowEnvironment, incident_id: str
+) -> None:
+    """It beats every few seconds; a case of thousands of documents may take minutes."""
+    sealer = Sealer(timestamp="none")
+    async with worker(skipping.client, sealer, incident_id):
+        await seal(skipping.client, incident_id, incident_id)
+    assert sealer.beats == [timedelta(seconds=60)]
 
 
 async def test_an_authority_that_is_away_holds_no_seal_up_and_is_asked_on(

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from activities.contracts.evidence import CaseVerdict, Manifest
+from activities.contracts.custody import CaseVerdict, Manifest
 from activities.evidence.contents import read_case
 from activities.evidence.errors import SealBroken
 from activities.evidence.export.bag import (
@@ -31,7 +31,7 @@ from activities.evidence.export.bag import (
     listing,
     root_name,
 )
-from activities.evidence.sealing.coverage import Demands
+from activities.evidence.sealing.coverage import Demands, with_stamps
 from activities.evidence.sealing.trust import Trust, read_roots
 from activities.evidence.vault.directory import DirectoryCase
 from activities.evidence.vault.layout import artefact_name
@@ -58,8 +58,9 @@ def verify_bag(path: Path, trust: Trust, *, progress: Progress | None = None, st
     known = _hashed(reader, contents.manifests.links) if verdict.ok else {}
     failures += [verdict.first_failure, *_payload_failures(path, known)]
     first = next((failure for failure in failures if failure), "")
-    update = {"ok": not first, "first_failure": first, "warnings": (*verdict.warnings, *warnings)}
-    return verdict.model_copy(update=update)
+    update = {"ok": not first, "first_failure": first, "reason": "broken" if first else ""}
+    update["warnings"] = (*verdict.warnings, *warnings)
+    return with_stamps(verdict.model_copy(update=update), demands)
 
 
 def _tag_failures(path: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ of its own, prints a line that begins with OK if all of it holds, and else fails
 
 from activities.evidence.contents import CaseContents
 from activities.evidence.sealing.envelope import open_envelope
-from activities.evidence.sealing.names import key_name, sort_out
+from activities.evidence.sealing.names import SealFiles, key_name, sort_out
 from activities.evidence.vault.layout import GENESIS
 
 ED25519_PEM_BYTES = 113  # 44 bytes of SubjectPublicKeyInfo (RFC 8410) in PEM
@@ -155,6 +155,11 @@ stamped() {{ # envelope, the authority's answer
 echo "OK: the timestamps are the authority's" )
 ```
 """
+_PENDING = """
+**No timestamp yet.** The time-stamping authority had not answered about seal {numbers} when this was exported. That is
+no failure of the seal, and no proof of its time. Ask whoever gave you this bag for the answer (a file `.tsr`), or for a
+new export; `firebreak evidence verify . --tsa-root ROOTS.pem --timestamp FILE.tsr` holds the one against the other.
+"""
 _ED25519 = 'openssl pkeyutl -verify -pubin -inkey data/keys/{key} -rawin -in "$work/signed" -sigfile "$work/signature"'
 _ECDSA = 'openssl dgst -sha256 -verify data/keys/{key} -signature "$work/signature" "$work/signed"'
 
@@ -177,8 +182,19 @@ def readme(case_id: str, contents: CaseContents, *, stamped: bool) -> str:
         envelope=files.envelopes[number],
         verify=(_ED25519 if edwards else _ECDSA).format(key=key),
         roots=" and those of the root certificates in `data/tsa`" if stamped else "",
-        timestamp=_timestamps(files.envelopes, files.timestamps) if stamped and files.timestamps else "",
+        timestamp=(_timestamps(files.envelopes, files.timestamps) if stamped and files.timestamps else "")
+        + _pending(contents, files),
     )
+
+
+def _pending(contents: CaseContents, files: SealFiles) -> str:
+    asked = [
+        number
+        for number, name in sorted(files.envelopes.items())
+        if number not in files.timestamps
+        and open_envelope(contents.seals[name]).statement.predicate.timestamp == "asked"
+    ]
+    return _PENDING.format(numbers=" and ".join(map(str, asked))) if asked else ""
 
 
 def _timestamps(envelopes: dict[int, str], timestamps: dict[int, str]) -> str:

@@ -7,7 +7,6 @@ Owns the cut, and that nothing is handed over whose seals do not hold by the key
 
 from dataclasses import replace
 
-from activities.evidence.chains import Chain, Link
 from activities.evidence.contents import CaseContents
 from activities.evidence.errors import ExportBroken
 from activities.evidence.sealing.checking import CheckedSeals, check_seals
@@ -38,8 +37,8 @@ def sealed_part(contents: CaseContents, trust: Trust) -> tuple[CaseContents, tup
 
 
 def _cut(contents: CaseContents, head: Head, seals: CheckedSeals, last: Statement) -> CaseContents:
-    manifests = _first(contents.manifests, last.predicate.manifests.length)
-    custody = _first(contents.custody, _end(contents, last))
+    manifests = contents.manifests.first(last.predicate.manifests.length)
+    custody = contents.custody.first(_end(contents, last))
     told = {event.event_id for event in custody.links}
     tokens = sort_out(list(contents.seals)).timestamps
     left_out = {name for number, name in tokens.items() if timestamp_event_id(number) not in told}
@@ -66,10 +65,6 @@ def _end(contents: CaseContents, last: Statement) -> int:
     while end < len(contents.custody.links) and contents.custody.links[end].event_id in stamps:
         end += 1
     return end
-
-
-def _first(chain: Chain[Link], length: int) -> Chain[Link]:
-    return replace(chain, names=chain.names[:length], links=chain.links[:length], hashes=chain.hashes[:length])
 
 
 def _refused(why: str) -> ExportBroken:

@@ -10,6 +10,7 @@ whatever goes wrong with one becomes its outcome. Never knows a platform.
 import contextvars
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
@@ -20,16 +21,19 @@ from typing import Any, ClassVar, Protocol
 import structlog
 from temporalio import activity
 
+from activities.contracts.collecting import MAX_ITEMS
 from activities.contracts.evidence import Acquisition, CollectedItem, Outcome, Storage
 from activities.contracts.platform_evidence import CollectPlatformOrder, PlatformCollected
-from activities.evidence.platforms.collecting import MAX_REASON, Bound, Found, Opened, Task
+from activities.evidence.platforms.collecting import Bound, Found, Opened, Task
 from activities.evidence.platforms.folder import OrderFolder, Reading, forget_old
 from activities.evidence.vault.layout import host_prefix
+from segmentation.bounds import COMMAND_LENGTH, cut, few_words
 from segmentation.errors import FirebreakError
 from segmentation.workloads import Workload
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 6
+CALLS_LENGTH = 8 * COMMAND_LENGTH
 BEAT_SECONDS = 1.0
 # A try that begins later than this before the end of the activity's time may not come to its own end.
 LAST_TRY = timedelta(minutes=3)
@@ -71,7 +75,7 @@ class PlatformEvidence:
             if known is not None:
                 return known
             _Collection(order, opened, folder, deadline).run()
-            ready = folder.readings()
+            ready = at_most(MAX_ITEMS, folder.readings())
             futures = [handing.submit(self._hand_over, order, opened, folder, reading) for reading in ready]
             _until_done(set(futures), "handing over to the vault")
             handed = [future.result() for future in futures]
@@ -98,7 +102,7 @@ class PlatformEvidence:
                 size, sha256 = len(content), hashlib.sha256(content).hexdigest()
                 storage = self._uploader.upload(order.incident_id, evidence_id, reading.name, body, sha256)
             except (OSError, FirebreakError) as error:
-                outcome = Outcome(state="failed", reason=f"collected, but not in the vault: {error}"[:MAX_REASON])
+                outcome = Outcome(state="failed", reason=cut(f"collected, but not in the vault: {error}"))
                 away = isinstance(error, FirebreakError) and error.retryable
         item = CollectedItem(
             evidence_id=evidence_id,
@@ -164,7 +168,7 @@ class _Collection:
         except Exception as error:  # noqa: BLE001 - an answer that is not of the form we know costs its own item alone
             log.warning("a collector failed", collector=name, target=self._order.target.name, error=repr(error))
             reason = error.summary if isinstance(error, FirebreakError) else f"{type(error).__name__}: {error}"
-            self._keep(name, bound, Found(name, Outcome(state="failed", reason=reason[:MAX_REASON])), 0, started)
+            self._keep(name, bound, Found(name, Outcome(state="failed", reason=cut(reason))), 0, started)
         self._folder.set_done(name)
 
     def _say_late(self, name: str, *, begun: bool) -> None:
@@ -181,8 +185,8 @@ class _Collection:
         acquisition = Acquisition(
             tool=self._opened.tool,
             tool_version=self._opened.tool_version,
-            command=found.calls,
-            filter=found.bounds,
+            command=few_words(found.calls, CALLS_LENGTH),
+            filter=cut(found.bounds, COMMAND_LENGTH),
             started=started,
             ended=datetime.now(UTC),
             events=found.events,
@@ -202,6 +206,18 @@ class _Collection:
             nodes=found.nodes,
         )
         self._folder.keep(reading, found.content)
+
+
+def at_most(number: int, readings: list[Reading]) -> list[Reading]:
+    """Of the collector that found most one stands for the rest; its last one stays: the list of what it found."""
+    if len(readings) <= number:
+        return readings
+    many = Counter(reading.collector for reading in readings).most_common(1)[0][0]
+    *its, _ = (reading for reading in readings if reading.collector == many)
+    first, *others = its[-(len(readings) - number + 1) :]
+    reason = f"{len(others) + 1} items of {many} are not handed over: a collection has at most {number}"
+    instead = first.model_copy(update={"outcome": Outcome(state="missing", reason=reason), "has_body": False})
+    return [instead if reading is first else reading for reading in readings if reading not in others]
 
 
 def _until_done(pending: "set[Future[Any]]", said: object, deadline: float | None = None) -> "set[Future[Any]]":

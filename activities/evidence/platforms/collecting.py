@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from activities.contracts.evidence import EvidenceKind, Gap, Outcome, Source
 from activities.contracts.platform_evidence import PodsOfNode
+from segmentation.bounds import cut
 from segmentation.errors import FirebreakError
 from segmentation.workloads import Workload
 
 JSON_MEDIA_TYPE, TEXT_MEDIA_TYPE = "application/json", "text/plain"
-MAX_REASON = 500
 T = TypeVar("T")
 
 
@@ -70,6 +70,30 @@ class Bound:
     collect: Callable[[Task], Iterator[Found]]
 
 
+class Scene(Protocol):
+    """One target of a platform, opened to be read."""
+
+    def reading(self) -> Self:
+        """The same for one collector, with a record of its own."""
+
+
+S = TypeVar("S", bound=Scene)
+
+
+@dataclass(frozen=True)
+class Collecting(Generic[S]):
+    """One collector: how volatile what it reads is (RFC 3227, 2.1), what it reads, and what that needs."""
+
+    rank: int
+    kind: EvidenceKind
+    collect: Callable[[S, Task], Iterator[Found]]
+    permissions: tuple[str, ...]
+
+    def bound(self, scene: S) -> Bound:
+        """With the session that it reads by."""
+        return Bound(self.rank, self.kind, lambda task: self.collect(scene.reading(), task))
+
+
 @dataclass(frozen=True)
 class Opened:
     """A platform, opened to collect from one target of one incident; collectors in the order of volatility."""
@@ -102,7 +126,7 @@ class Draft:
             return None
         except (LookupError, ValueError, TypeError) as error:
             # An answer that is not of the form we know.
-            self.problems.append(f"{name}: {type(error).__name__}: {error}"[:MAX_REASON])
+            self.problems.append(cut(f"{name}: {type(error).__name__}: {error}"))
             return None
         self.parts[name] = found
         return found
@@ -110,12 +134,12 @@ class Draft:
     @property
     def outcome(self) -> Outcome:
         """Of the document as a whole."""
-        reason = "; ".join([*self.problems, *self.cut])[:MAX_REASON]
+        reason = cut("; ".join([*self.problems, *self.cut]))
         is_bare = not any(self.parts.values())
         if self.problems and is_bare:
             return Outcome(state="failed", reason=reason)
         if self.missing and not self.problems:
-            return Outcome(state="missing", reason=self.missing[:MAX_REASON])
+            return Outcome(state="missing", reason=cut(self.missing))
         if reason:
             return Outcome(state="truncated", reason=reason)
         if is_bare or self.events == 0:

@@ -6,23 +6,21 @@ item is text of strangers, escaped by the template and inert before it came here
     render(PreviewPage(manifest=..., document=..., ...))     # -> "<!doctype html>..."
 """
 
-import base64
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from activities.contracts.evidence import Manifest
+from activities.contracts.custody import Manifest
 from activities.evidence.preview.documents import Content, EventsPreview, Node, PacketsPreview, PreviewOfItem
 from activities.evidence.preview.events import KINDS
 from activities.evidence.preview.plots import Plot, plot
 from activities.report import words
 from activities.report.facts import losses
+from activities.report.page import environment, style_hash
 
 _HERE = Path(__file__).parent
 _REPORT_CSS = Path(words.__file__).parent / "report.css"
@@ -53,7 +51,7 @@ def render(page: PreviewPage) -> str:
     """The page as text. Pure: no clock, no network, no file but its template and styles."""
     item, content = page.manifest.item, page.document.preview.content
     return (
-        _environment()
+        environment(_HERE)
         .get_template("page.html.j2")
         .render(
             manifest=page.manifest,
@@ -111,18 +109,4 @@ def _css() -> str:
 
 @cache
 def _style_hash() -> str:
-    return base64.b64encode(hashlib.sha256(_css().encode()).digest()).decode()
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=words.visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"clock": words.clock, "stamp": words.stamp, "bytes": words.size, "span": words.span}
-    return environment
+    return style_hash(_css())

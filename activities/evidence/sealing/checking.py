@@ -9,10 +9,9 @@ case and are named.
 
 import itertools
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from hashlib import sha256
 
-from activities.contracts.evidence import SealRef
+from activities.contracts.custody import SealRef
 from activities.evidence.contents import CaseContents
 from activities.evidence.errors import SealBroken
 from activities.evidence.sealing.envelope import OpenedSeal, check_signature, open_envelope
@@ -23,14 +22,11 @@ from activities.evidence.sealing.names import (
     seal_event_id,
     sort_out,
     timestamp_event_id,
-    timestamp_name,
 )
-from activities.evidence.sealing.statement import SealPredicate, Statement, build_statement, documents_of
-from activities.evidence.sealing.timestamps import check_timestamp
+from activities.evidence.sealing.stamps import SignedSeal, Stamp, brought_stamp, kept_stamp
+from activities.evidence.sealing.statement import Statement, build_statement, documents_of
+from activities.evidence.sealing.timestamps import is_about
 from activities.evidence.sealing.trust import Trust
-
-# A clock of ours that is behind the authority's by more than this is worth a look.
-CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass
@@ -49,6 +45,7 @@ def check_seals(contents: CaseContents, trust: Trust) -> CheckedSeals:
     """Every seal, its timestamp, the keys beside them, and the documents that they vouch for."""
     check = _Check(contents, trust)
     check.seals()
+    check.strangers()
     check.documents()
     return check.found
 
@@ -127,7 +124,6 @@ class _Check:
     def _stamped(self, opened: OpenedSeal, content: bytes) -> SealRef:
         """One seal and all that is known of its time."""
         said = opened.statement.predicate
-        name = self._files.timestamps.get(said.number)
         ref = SealRef(
             number=said.number,
             manifests=said.manifests.length,
@@ -139,40 +135,30 @@ class _Check:
         if self._brought_only:
             return ref
         try:
-            at = self._timestamp(name, said, content)
+            stamp = self._stamp(SignedSeal(said, content))
         except SealBroken as error:
-            self._fails(name or f"{said.number:06d}", error.summary)
-            return ref
-        if at is None:
+            self._fails(self._files.timestamps.get(said.number, f"{said.number:06d}"), error.summary)
+            return ref.model_copy(update={"timestamp": "wrong"})
+        if stamp is None:
             return ref
         if not self._trust.roots:
             told = f"The timestamp of seal {said.number} was not held against the root certificate of its authority."
             self.found.warnings.append(told)
-        return ref.model_copy(update={"timestamp": "held", "timestamp_at": at})
+        self.found.warnings += stamp.warnings
+        return ref.model_copy(update={"timestamp": "held", "timestamp_at": stamp.at})
 
-    def _timestamp(self, name: str | None, said: SealPredicate, content: bytes) -> datetime | None:
-        """When it was stamped; None: not yet."""
-        told = self._told.get(timestamp_event_id(said.number))
-        if name is None:
-            if told is not None:
-                raise SealBroken("expected the timestamp that the custody chain tells of, found none")
-            return None
-        if name != timestamp_name(said.number, said.custody.head):
-            raise SealBroken(f"expected the name {timestamp_name(said.number, said.custody.head)}")
-        answer = self._contents.seals[name]
-        # What no signature covers in it (unsigned attributes, certificates that nobody needs), this does.
-        digest = sha256(answer).hexdigest()
-        if told is None or told.hash_after != digest:
-            known = f"says sha256 {told.hash_after}" if told else "does not know it"
-            raise SealBroken(f"is a timestamp with sha256 {digest}, the custody chain {known}")
-        at = check_timestamp(answer, content, self._trust.roots)
-        if at < said.sealed_at - CLOCK_TOLERANCE:
-            # The chain tells of it and its signature holds: a clock of ours was wrong, which is no forgery.
-            self.found.warnings.append(
-                f"seals/{name} is of {at:%Y-%m-%d %H:%M:%S} UTC, before the seal of "
-                f"{said.sealed_at:%Y-%m-%d %H:%M:%S} UTC: the clock of who sealed was ahead."
-            )
-        return at
+    def _stamp(self, seal: SignedSeal) -> Stamp | None:
+        """That of the case, and where it has none one that was brought; None: not yet."""
+        name, told = self._files.timestamps.get(seal.said.number), self._told.get(timestamp_event_id(seal.said.number))
+        kept = (name, self._contents.seals[name]) if name else None
+        stamp = kept_stamp(seal, kept, told, self._trust.roots)
+        return brought_stamp(seal, self._trust.timestamps, self._trust.roots) if stamp is None else stamp
+
+    def strangers(self) -> None:
+        """Timestamps that were brought, and are of none of these seals."""
+        for label, answer in self._trust.timestamps.items():
+            if not any(is_about(answer, envelope) for envelope in self._contents.seals.values()):
+                self.found.failures.append(f"{label}: expected a timestamp of a seal of this case, found none")
 
 
 def _check_key(opened: OpenedSeal, keys: dict[str, SealKey], trust: Trust, *, brought_only: bool) -> None:

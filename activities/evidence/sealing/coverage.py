@@ -3,12 +3,13 @@
 Owns the difference between a case at work, to which something is always added, and what was handed over, in which
 nothing may stand that nobody signed: seals that were taken away leave hashes that agree.
 
-    failures, warnings = check_coverage(contents, seals, Demands(seal=True, whole=True))
+    failures, warnings = check_coverage(contents, seals, trust, Demands(seal=True, whole=True))
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from activities.contracts.custody import CaseVerdict, SealRef, TimestampState
 from activities.evidence.contents import CaseContents
 from activities.evidence.sealing.checking import CheckedSeals
 from activities.evidence.sealing.names import timestamp_event_id
@@ -42,15 +43,34 @@ def check_coverage(
         failures += loose_documents
     else:
         warnings += [f"{document} yet." for document in loose_documents]
-    pending = [f"seals/{ref.number:06d}: {_PENDING}" for ref in seals.refs if ref.timestamp == "pending"]
-    if demands.stamps:
-        failures += pending
-    elif trust.roots:
-        warnings += pending
+    if trust.roots and not demands.stamps:
+        warnings += _pending(seals.refs, demands)
     return failures, warnings
 
 
-_PENDING = "its authority was asked for a timestamp, found none"
+def state_of_stamps(seals: Sequence[SealRef]) -> TimestampState:
+    """What is to be said of them all: the worst of it."""
+    found = {seal.timestamp for seal in seals}
+    order: tuple[TimestampState, ...] = ("wrong", "pending", "held")
+    return next((state for state in order if state in found), "none")
+
+
+def with_stamps(verdict: CaseVerdict, demands: Demands) -> CaseVerdict:
+    """The verdict for who demands timestamps.
+
+    Looked at when all else holds, so that "pending" is never said of a case in which anything is wrong.
+    """
+    if not (demands.stamps and verdict.ok and verdict.timestamp == "pending"):
+        return verdict
+    first = _pending(verdict.seals, demands)[0]
+    return verdict.model_copy(update={"ok": False, "reason": "timestamp-pending", "first_failure": first})
+
+
+def _pending(seals: Sequence[SealRef], demands: Demands) -> list[str]:
+    """Which have none yet. Who took it away together with what told of it leaves the same: it is never said to hold."""
+    when = "exported" if demands.whole else "read"
+    told = f"timestamp: pending: its authority was asked, there was no timestamp yet when this was {when}"
+    return [f"seals/{seal.number:06d}: {told}" for seal in seals if seal.timestamp == "pending"]
 
 
 def _loose_items(contents: CaseContents, seals: CheckedSeals) -> Iterator[str]:

@@ -10,15 +10,18 @@ second seal. Runs in the worker, which alone has the signer.
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 
 from temporalio import activity
 
-from activities.contracts.evidence import CustodyEvent, Manifest, Retention, SealCase, SealRef, TimestampSeal
+from activities.contracts.custody import CustodyEvent, Manifest, SealCase, SealRef, TimestampSeal
+from activities.contracts.evidence import Retention
 from activities.evidence import custody
 from activities.evidence.errors import SealBroken, VaultDenied, VaultMissing, VaultRefused
 from activities.evidence.mirroring import CaseChains, head_of
 from activities.evidence.register import CONTROL, EvidenceRegistry, retention_of
+from activities.evidence.sealing.beating import beating
 from activities.evidence.sealing.envelope import open_envelope, sign_statement
 from activities.evidence.sealing.names import (
     envelope_name,
@@ -33,6 +36,7 @@ from activities.evidence.sealing.standing import check_standing
 from activities.evidence.sealing.statement import build_statement, documents_of
 from activities.evidence.sealing.timestamps import TimestampAuthority, check_timestamp
 from activities.evidence.sealing.trust import Trust
+from activities.evidence.side_by_side import side_by_side
 from activities.evidence.vault.interface import Vault
 from activities.evidence.vault.layout import GENESIS
 from activities.evidence.vault.locks import longest
@@ -56,7 +60,9 @@ class Sealing:
         # Asked for when there is something to sign: nobody is contained later because a signing service is away.
         self._signer, self._authority, self._trust = signer, authority, trust
 
-    @activity.defn(name="seal_case")
+    # A seal that was begun is ended, whoever still waits for it: the next one need not do it again.
+    @activity.defn(name="seal_case", no_thread_cancel_exception=True)
+    @beating()
     def seal_case(self, request: SealCase) -> SealRef:
         """Seal what there is; if the last seal covers it all, that one is the answer.
 
@@ -153,14 +159,17 @@ class Sealing:
 
     def _retain(self, case_id: str, ref: SealRef) -> str:
         """Keep what is sealed as the playbook asks for sealed evidence; why not, where the vault can't."""
-        for manifest in self._chains.manifests(case_id)[: ref.manifests]:
-            if manifest.item.storage is None:
-                continue
-            try:
-                self._vault.retain(case_id, manifest.item.evidence_id, _sealed_retention(manifest))
-            except (VaultDenied, VaultRefused) as error:
-                return f"{manifest.item.evidence_id} is not kept as sealed evidence is: {error.summary}"
-        return self._retain_record(case_id, ref)
+        sealed = self._chains.manifests(case_id)[: ref.manifests]
+        problems = side_by_side(partial(self._retain_item, case_id), (m for m in sealed if m.item.storage is not None))
+        # One that can't be kept so is no reason to keep the others less.
+        return next(filter(None, [*problems, self._retain_record(case_id, ref)]), "")
+
+    def _retain_item(self, case_id: str, manifest: Manifest) -> str:
+        try:
+            self._vault.retain(case_id, manifest.item.evidence_id, _sealed_retention(manifest))
+        except (VaultDenied, VaultRefused) as error:
+            return f"{manifest.item.evidence_id} is not kept as sealed evidence is: {error.summary}"
+        return ""
 
     def _retain_record(self, case_id: str, ref: SealRef) -> str:
         """Keep chains, seals and head for as long as any item that they vouch for."""

@@ -7,14 +7,17 @@ document or an item that was exchanged or taken away. Chains are those of the le
 """
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 
-from activities.contracts.evidence import CustodyEvent, Manifest
+from activities.contracts.custody import CustodyEvent, Manifest
+from activities.contracts.evidence import CollectedItem
 from activities.evidence.chains import Chain
 from activities.evidence.contents import CaseContents, read_sealed
 from activities.evidence.errors import SealBroken, VaultMismatch, VaultMissing
 from activities.evidence.sealing.checking import CheckedSeals, check_envelopes
 from activities.evidence.sealing.trust import Trust
+from activities.evidence.side_by_side import side_by_side
 from activities.evidence.vault.interface import Kept, Vault
 from activities.evidence.vault.layout import chained_name
 from playbooks.canonical import canonical
@@ -28,8 +31,8 @@ def check_standing(
     contents = CaseContents(None, "", _manifests(manifests), _custody(events), seals, keys, documents)
     found = check_envelopes(contents, trust)
     covered = found.last.predicate.manifests.length if found.last else 0
-    failures = [*found.failures, *(_item_failure(vault, case_id, m) for m in manifests[:covered] if m.item.storage)]
-    first = next(filter(None, failures), "")
+    items = [manifest.item for manifest in manifests[:covered] if manifest.item.storage]
+    first = next(filter(None, [*found.failures, *_item_failures(vault, case_id, items)]), "")
     if first:
         raise SealBroken(
             f"Case {case_id} is not sealed again: {first}.",
@@ -38,15 +41,37 @@ def check_standing(
     return found
 
 
-def _item_failure(vault: Vault, case_id: str, manifest: Manifest) -> str:
-    """Whether it is there as it was; its bytes are read by every verification and every export."""
-    item = manifest.item
+def _item_failures(vault: Vault, case_id: str, items: Sequence[CollectedItem]) -> list[str]:
+    """Whether they are there as they were; their bytes are read by every verification and every export.
+
+    One listing tells of all of them; what is not in it as expected is asked for by itself.
+    """
+    if not items:
+        return []
+    listed = _listed(vault, case_id)
+    doubtful = [item for item in items if listed.get(item.evidence_id) != _expected(item)]
+    return side_by_side(partial(_item_failure, vault, case_id), doubtful)
+
+
+def _listed(vault: Vault, case_id: str) -> dict[str, Kept]:
+    """By id; none, where somebody put among them what is nothing of ours: that is no failure of any item."""
+    try:
+        return {kept.evidence_id: kept for kept in vault.case(case_id).artefacts()}
+    except (VaultMissing, VaultMismatch):
+        return {}
+
+
+def _item_failure(vault: Vault, case_id: str, item: CollectedItem) -> str:
     try:
         kept = vault.find(case_id, item.evidence_id)
     except (VaultMissing, VaultMismatch) as error:
         return f"{item.evidence_id}: {error.summary}"
-    expected = Kept(evidence_id=item.evidence_id, name=item.name, size=item.size)
+    expected = _expected(item)
     return "" if kept == expected else f"{item.evidence_id}: expected {expected}, found {kept}"
+
+
+def _expected(item: CollectedItem) -> Kept:
+    return Kept(evidence_id=item.evidence_id, name=item.name, size=item.size)
 
 
 def _manifests(links: Sequence[Manifest]) -> Chain[Manifest]:

@@ -13,7 +13,8 @@ from typing import Literal, get_args
 
 from pydantic import ConfigDict, Field
 
-from activities.contracts.evidence import CustodyEvent, Manifest, OutcomeState, Sha256
+from activities.contracts.custody import CustodyEvent, Manifest
+from activities.contracts.evidence import OutcomeState, Sha256
 from activities.evidence.vault.layout import GENESIS
 from playbooks.canonical import canonical
 from playbooks.forensics import Tlp

@@ -96,6 +96,14 @@ def check_timestamp(answer: bytes, envelope: bytes, roots: Sequence[x509.Certifi
     return found.tst_info.gen_time
 
 
+def is_about(answer: bytes, envelope: bytes) -> bool:
+    """Whether it is a timestamp of these bytes, by its own words; nothing else of it is checked."""
+    try:
+        return _decode(answer).tst_info.message_imprint.message == sha256(envelope).digest()
+    except SealBroken:
+        return False
+
+
 def _decode(answer: bytes) -> TimeStampResponse:
     try:
         found = decode(answer)

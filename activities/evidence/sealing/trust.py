@@ -23,6 +23,8 @@ class Trust:
     keys: Mapping[str, SealKey] = field(default_factory=dict)
     fingerprints: frozenset[str] = frozenset()
     roots: tuple[x509.Certificate, ...] = ()
+    timestamps: Mapping[str, bytes] = field(default_factory=dict)
+    """Answers of an authority that came after the case was handed over, by where they were read from."""
 
     @property
     def given(self) -> bool:
@@ -35,7 +37,11 @@ class Trust:
 
     @classmethod
     def of(
-        cls, key_files: Iterable[Path] = (), fingerprints: Iterable[str] = (), root_files: Iterable[Path] = ()
+        cls,
+        key_files: Iterable[Path] = (),
+        fingerprints: Iterable[str] = (),
+        root_files: Iterable[Path] = (),
+        timestamp_files: Iterable[Path] = (),
     ) -> "Trust":
         """Read from files.
 
@@ -44,7 +50,8 @@ class Trust:
         """
         keys = [key for path in key_files for key in read_keys(_content(path), str(path))]
         roots = [root for path in root_files for root in read_roots(_content(path), str(path))]
-        return cls({key.keyid: key for key in keys}, frozenset(map(_plain, fingerprints)), tuple(roots))
+        stamps = {str(path): _content(path) for path in timestamp_files}
+        return cls({key.keyid: key for key in keys}, frozenset(map(_plain, fingerprints)), tuple(roots), stamps)
 
 
 def read_roots(pem: bytes, what: str) -> list[x509.Certificate]:

@@ -35,6 +35,8 @@ OBJECT_PERMISSIONS = frozenset(
     }
 )
 CHUNK_BYTES = 1 << 20
+# As many as one listing can have (API reference, ListObjectVersions).
+PAGE = 1000
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "404"})
 _RACE = frozenset({"PreconditionFailed", "412"})
 _PASSING = frozenset(
@@ -109,9 +111,9 @@ class Bucket:
         if answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
             raise VaultDenied(f"{self.uri()} has no Object Lock.", hint="Make a bucket with Object Lock for evidence.")
 
-    def versions(self, prefix: str) -> Iterator[Version]:
-        """Every version of every key that begins so, the newest of a key first."""
-        arguments: dict[str, Any] = {"Prefix": self._prefix + prefix}
+    def versions(self, prefix: str, page: int = PAGE) -> Iterator[Version]:
+        """Every version of every key that begins so, the newest of a key first; so many are asked for at once."""
+        arguments: dict[str, Any] = {"Prefix": self._prefix + prefix, "MaxKeys": page}
         while True:
             answer = self.ask("list_object_versions", **arguments)
             for found in answer.get("Versions", ()):

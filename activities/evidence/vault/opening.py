@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from activities.evidence.side_by_side import WIDTH
 from activities.evidence.vault.interface import Vault
 from activities.evidence.vault.keys import FileKeys, Keys
 from activities.evidence.vault.local import LocalVault
@@ -86,6 +87,7 @@ def aws_client(service: str, place: VaultPlace) -> Any:
     import boto3
     from botocore.config import Config
 
-    patience = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
+    retries = {"mode": "standard", "total_max_attempts": 3}
+    patience = Config(connect_timeout=5, read_timeout=60, retries=retries, max_pool_connections=WIDTH)
     where = {"region_name": place.region or None, "endpoint_url": place.endpoint_url or None}
     return boto3.client(service, config=patience, **where)

@@ -26,7 +26,7 @@ from activities.evidence.vault.local import check_announced
 from activities.evidence.vault.locks import Lock
 from activities.evidence.vault.s3_artefacts import S3Artefacts
 from activities.evidence.vault.s3_case import S3Case, is_encrypted
-from activities.evidence.vault.s3_locking import make_stricter, set_hold
+from activities.evidence.vault.s3_locking import RecordLocks
 from activities.evidence.vault.scratch import Scratch
 from activities.evidence.vault.sealed_bytes import seal
 from activities.evidence.vault.shelf import file_lock
@@ -42,6 +42,7 @@ class S3Vault:
         self._bucket, self._keys, self._retention = bucket, keys, retention
         self._scratch = Scratch(scratch)
         self._artefacts = S3Artefacts(bucket, scratch / "multipart", keys)
+        self._record_locks = RecordLocks(bucket)
 
     @property
     def uri(self) -> str:
@@ -161,13 +162,11 @@ class S3Vault:
 
     def retain_case(self, case_id: str, retention: Retention) -> None:
         """Lock what its documents and its head are read from so at least. Raises VaultDenied as `retain`."""
-        for version in self.case(case_id).record():
-            make_stricter(self._bucket, version, Lock.asked(retention))
+        self._record_locks.retain(self.case(case_id).record(), Lock.asked(retention))
 
     def hold_case(self, case_id: str, *, on: bool) -> None:
         """Legal hold on them, on or off."""
-        for version in self.case(case_id).record():
-            set_hold(self._bucket, version, on=on)
+        self._record_locks.hold(self.case(case_id).record(), on=on)
 
     def _lock(self) -> Lock:
         """What everything is written with; S3 keeps whole seconds."""

@@ -9,6 +9,7 @@ Owns which version of each key is read: the first one, except of the head, whose
 from collections.abc import Iterator
 
 from activities.evidence.errors import VaultMissing
+from activities.evidence.side_by_side import side_by_side
 from activities.evidence.vault.bucket import Bucket, Version
 from activities.evidence.vault.directory import by_id, only_one, parse_head
 from activities.evidence.vault.interface import Kept
@@ -23,16 +24,20 @@ from activities.evidence.vault.layout import (
     document_file_name,
     parse_artefact_name,
 )
+from activities.evidence.vault.s3_ahead import ReadAhead
 from activities.evidence.vault.sealed_bytes import SealedBytes
+
+# Delete markers are listed with the versions.
+_NEWEST = 10
 
 
 class S3Case:
-    """A case's keys; what was listed is remembered, since first versions never change."""
+    """A case's keys, for one reader; what was listed is remembered, since first versions never change."""
 
     def __init__(self, bucket: Bucket, case_id: str, keys: Keys | None = None) -> None:
         self._bucket, self._case_id, self._keys = bucket, case_id, keys
         self._base = case_key(case_id)
-        self._documents: dict[str, Version] = {}
+        self._listed: dict[Folder, ReadAhead] = {}
 
     def artefacts(self) -> list[Kept]:
         """Every artefact that there is, by id.
@@ -41,7 +46,9 @@ class S3Case:
             VaultMismatch: something lies among them that is none, or two are of one id.
         """
         found = self._bucket.first(f"{self._base}/artefacts/").values()
-        return by_id(self._kept(version) for version in found)
+        # The size of an encrypted one is in its header.
+        kept = side_by_side(self._kept, found) if any(map(is_encrypted, found)) else map(self._kept, found)
+        return by_id(kept)
 
     def find(self, evidence_id: str) -> Kept:
         """One artefact; raises VaultMissing."""
@@ -86,13 +93,16 @@ class S3Case:
         """Names in a folder, sorted, which is the order of a chain."""
         prefix = f"{self._base}/{folder}/"
         found = self._bucket.first(prefix)
-        self._documents |= found
+        self._listed[folder] = ReadAhead(self._bucket, found)
         return sorted(key.removeprefix(prefix) for key in found)
 
     def document(self, folder: Folder, name: str) -> bytes:
         """One document; raises VaultMissing."""
         key = f"{self._base}/{folder}/{document_file_name(name)}"
-        version = self._documents.get(key) or self._bucket.first(key).get(key)
+        listed = self._listed.get(folder)
+        if listed is not None and key in listed:
+            return listed.read(key)
+        version = self._bucket.first(key).get(key)
         if version is None:
             raise VaultMissing(f"There is no {folder}/{name} in case {self._case_id}.", hint="Look at its list.")
         return b"".join(self._bucket.read(version))
@@ -105,14 +115,13 @@ class S3Case:
     def head_version(self) -> Version | None:
         """The last head that was written, whatever lies above it."""
         key = f"{self._base}/{HEAD_FILE}"
-        return next((version for version in self._bucket.versions(key) if version.key == key), None)
+        # Every link of a chain leaves one more version of it, of which the newest is listed first.
+        return next((version for version in self._bucket.versions(key, _NEWEST) if version.key == key), None)
 
     def record(self) -> list[Version]:
         """What proves its artefacts: the versions by which its documents and its head are read."""
-        found: list[Version] = []
-        for folder in FOLDERS:
-            if folder != "artefacts":
-                found += self._bucket.first(f"{self._base}/{folder}/").values()
+        folders = [f"{self._base}/{folder}/" for folder in FOLDERS if folder != "artefacts"]
+        found = [version for listed in side_by_side(self._bucket.first, folders) for version in listed.values()]
         head = self.head_version()
         return [*found, head] if head else found
 

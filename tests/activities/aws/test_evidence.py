@@ -109,7 +109,7 @@ def test_every_kind_of_target_has_its_configuration(accounts: Accounts, sessions
         assert items["console"].outcome.reason == f"a target of the kind {kind} has none"
 
 
-def test_flow_logs_in_cloudwatch_are_read_and_others_are_said_to_be_elsewhere(
+def test_flow_logs_in_cloudwatch_are_read_and_those_in_a_stream_are_said_to_be_elsewhere(
     estate: Estate, accounts: Accounts, sessions: AwsSessions, kept: Kept, tmp_path: Path
 ) -> None:
     logs, group, interface = accounts.client("logs"), "/vpc/flows", estate.interfaces[0]
@@ -120,20 +120,20 @@ def test_flow_logs_in_cloudwatch_are_read_and_others_are_said_to_be_elsewhere(
     logs.put_log_events(
         logGroupName=group, logStreamName=f"{interface}-all", logEvents=[{"timestamp": now, "message": line}]
     )
-    accounts.client("s3").create_bucket(Bucket="flows", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     plain: dict[str, Any] = {"ResourceType": "VPC", "ResourceIds": [estate.vpc], "TrafficType": "ALL"}
     role = f"arn:aws:iam::{accounts.account}:role/flows"
+    stream = f"arn:aws:firehose:eu-west-1:{accounts.account}:deliverystream/flows"
     estate.ec2.create_flow_logs(
         **plain, LogDestinationType="cloud-watch-logs", LogGroupName=group, DeliverLogsPermissionArn=role
     )
-    estate.ec2.create_flow_logs(**plain, LogDestinationType="s3", LogDestination="arn:aws:s3:::flows")
+    estate.ec2.create_flow_logs(**plain, LogDestinationType="kinesis-data-firehose", LogDestination=stream)
 
     item = collect(sessions, estate.target, kept, tmp_path, "flow-logs")["flow-logs"]
     records = kept.document(item)["records"]
 
     assert [one["message"] for several in records.values() for one in several] == [line]
     assert item.outcome.state == "truncated"
-    assert "goes to arn:aws:s3:::flows, which is not read from here" in item.outcome.reason
+    assert f"goes to {stream}, which is not read from here" in item.outcome.reason
     assert item.acquisition.events == 1
 
 

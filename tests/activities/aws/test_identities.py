@@ -12,10 +12,10 @@ from activities.aws.platform import AwsPlatform
 from activities.aws.sessions import AwsSessions
 from activities.killswitch import engine
 from activities.killswitch.platform import PermissionMissing, PlanStale, PlatformRefused, TargetUnknown
-from playbooks.aws.denials import TargetHeld, WouldLockOut
+from playbooks.aws.denials import WouldLockOut
 from playbooks.aws.plan import plan_aws
 from playbooks.change import PlatformChange
-from playbooks.platform_intent import AwsSpec
+from playbooks.platform_intent import AwsSpec, TargetHeld
 from tests.activities.aws import judge
 from tests.activities.aws.accounts import Accounts, session_of
 from tests.activities.aws.cases import (

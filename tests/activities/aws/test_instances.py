@@ -9,8 +9,8 @@ from activities.aws.platform import AwsPlatform
 from activities.aws.sessions import AwsSessions
 from activities.killswitch import engine
 from activities.killswitch.platform import PlanStale, PlatformRefused, PlatformThrottled, TargetUnknown
-from playbooks.aws.denials import TargetHeld
 from playbooks.change import PlatformChange
+from playbooks.platform_intent import TargetHeld
 from segmentation.workloads import Workload
 from tests.activities.aws.accounts import Accounts
 from tests.activities.aws.estate import IMAGE, LEAN, Estate, build, intent_for, moment

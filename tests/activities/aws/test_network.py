@@ -7,9 +7,8 @@ import pytest
 from activities.aws.sessions import AwsSessions
 from activities.killswitch import engine
 from activities.killswitch.platform import PlatformRefused, TargetUnknown
-from playbooks.aws.denials import TargetHeld
 from playbooks.aws.subnets import NoRoomForRules
-from playbooks.platform_intent import AwsSpec
+from playbooks.platform_intent import AwsSpec, TargetHeld
 from tests.activities.aws.accounts import Accounts
 from tests.activities.aws.estate import build, intent_for, moment
 from tests.activities.aws.network_cases import (

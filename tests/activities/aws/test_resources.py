@@ -9,10 +9,10 @@ from activities.aws.platform import AwsPlatform
 from activities.aws.sessions import AwsSessions
 from activities.killswitch import engine
 from activities.killswitch.platform import TargetUnknown
-from playbooks.aws.denials import TargetHeld
 from playbooks.aws.plan import plan_aws
 from playbooks.aws.resources import PolicyTooLong
 from playbooks.change import PlatformChange
+from playbooks.platform_intent import TargetHeld
 from tests.activities.aws import judge
 from tests.activities.aws.accounts import Accounts
 from tests.activities.aws.cases import BUCKET, CASES, FUNCTION, Case

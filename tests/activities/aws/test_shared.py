@@ -10,9 +10,8 @@ from activities.aws.sessions import AwsSessions
 from activities.contracts.killswitch import LetGo
 from activities.killswitch import engine
 from activities.killswitch.platform import PlanStale
-from playbooks.aws.denials import TargetHeld
 from playbooks.change import PlatformChange
-from playbooks.platform_intent import AwsSpec
+from playbooks.platform_intent import AwsSpec, TargetHeld
 from segmentation.workloads import Workload
 from tests.activities.aws.accounts import Accounts
 from tests.activities.aws.cases import State

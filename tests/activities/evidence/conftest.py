@@ -1,31 +1,22 @@
-"""A vault, a ledger and a registry with nothing faked between them."""
+"""A vault, a ledger and a registry with nothing faked between them; and a case that has been through everything."""
 
-import hashlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.contracts.evidence import (
-    Acquisition,
-    Authority,
-    CaseVerdict,
-    CollectedItem,
-    Outcome,
-    Registered,
-    RegisterEvidence,
-    Source,
-    VerifyCase,
-)
+from activities.contracts.custody import Authority, CaseVerdict, Registered, RegisterEvidence, VerifyCase
+from activities.contracts.evidence import CollectedItem
 from activities.evidence.register import EvidenceRegistry
+from activities.evidence.sealing.signers import SealSigner
 from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
 from segmentation.workloads import Workload
+from tests.activities.evidence.items import CASE
+from tests.activities.evidence.sealed import SealedCase, copied, lived_through, open_case
+from tests.activities.evidence.tsa import StampingAuthority, serving
 
-CASE = "inc-1"
-AT = datetime(2031, 5, 1, 12, 0, tzinfo=UTC)
 Register = Callable[..., Registered]
 
 
@@ -72,36 +63,31 @@ def verify(registry: EvidenceRegistry) -> Callable[[], CaseVerdict]:
     return lambda: registry.verify_case(request)
 
 
-def make_item(vault: LocalVault, label: str, content: bytes = b"") -> CollectedItem:
-    """An item whose bytes are in the vault, as a host hands it over."""
-    content = content or label.encode() * 100
-    digest = hashlib.sha256(content).hexdigest()
-    name = f"{label}.json"
-    storage = vault.put_stream(CASE, f"web-1.{label}", name, [content], sha256=digest, size=len(content))
-    return CollectedItem(
-        evidence_id=f"web-1.{label}",
-        kind="volatile",
-        name=name,
-        media_type="application/json",
-        size=len(content),
-        sha256=digest,
-        outcome=Outcome(state="collected"),
-        source=Source(resource_id="9f2c", host="web"),
-        acquisition=Acquisition(tool="test", started=AT, ended=AT, clock_offset_ms=0.25),
-        volatility_rank=1,
-        storage=storage,
-    )
+@pytest.fixture(scope="module")
+def authority() -> Iterator[StampingAuthority]:
+    with serving(StampingAuthority()) as running:
+        yield running
 
 
-def absent_item(label: str) -> CollectedItem:
-    """An item of which only the reason of its absence is there."""
-    return CollectedItem(
-        evidence_id=f"web-1.{label}",
-        kind="volatile",
-        name=f"{label}.json",
-        media_type="application/json",
-        outcome=Outcome(state="failed", reason="no such command"),
-        source=Source(resource_id="9f2c", host="web"),
-        acquisition=Acquisition(tool="test", started=AT, ended=AT),
-        volatility_rank=2,
-    )
+@pytest.fixture(scope="module")
+def template(authority: StampingAuthority, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SealSigner]:
+    """A case that has been through everything, and who sealed it."""
+    path = tmp_path_factory.mktemp("template")
+    case = lived_through(open_case(path, authority))
+    case.ledger.close()
+    return path, case.signer
+
+
+@pytest.fixture
+def sealed(authority: StampingAuthority, template: tuple[Path, SealSigner], tmp_path: Path) -> Iterator[SealedCase]:
+    case = copied(template[0], tmp_path, authority, template[1])
+    yield case
+    case.ledger.close()
+
+
+@pytest.fixture
+def unstamped(tmp_path: Path) -> Iterator[SealedCase]:
+    """An empty case; no authority is configured."""
+    case = open_case(tmp_path)
+    yield case
+    case.ledger.close()

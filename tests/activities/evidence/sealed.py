@@ -9,15 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 from temporalio.testing import ActivityEnvironment
 
-from activities.contracts.evidence import (
-    Authority,
-    CaseVerdict,
-    CollectedItem,
-    RegisterEvidence,
-    SealCase,
-    SealRef,
-    TimestampSeal,
-)
+from activities.contracts.custody import Authority, CaseVerdict, RegisterEvidence, SealCase, SealRef, TimestampSeal
+from activities.contracts.evidence import CollectedItem
 from activities.evidence.contents import read_case
 from activities.evidence.export.bag import Bag, plan_bag
 from activities.evidence.export.tar import stream_tar
@@ -32,7 +25,7 @@ from activities.evidence.vault.layout import case_folder
 from activities.evidence.vault.local import LocalVault
 from activities.evidence.verify import verify_case
 from activities.ledger.ledger import Ledger
-from tests.activities.evidence.conftest import CASE, absent_item, make_item
+from tests.activities.evidence.items import CASE, absent_item, make_item
 from tests.activities.evidence.tsa import StampingAuthority
 
 EXPORTED = datetime(2031, 5, 2, 9, 0, tzinfo=UTC)

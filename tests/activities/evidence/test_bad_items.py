@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from activities.contracts.evidence import CaseVerdict, CollectedItem, Outcome
+from activities.contracts.custody import CaseVerdict
+from activities.contracts.evidence import CollectedItem, Outcome
 from activities.evidence.register import EvidenceRegistry, retention_of
 from activities.evidence.vault.layout import artefact_name, case_folder, host_prefix
 from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
 from playbooks.forensics import RetentionSpec
 from segmentation.workloads import Workload
-from tests.activities.evidence.conftest import AT, CASE, Register, absent_item, make_item
+from tests.activities.evidence.conftest import Register
+from tests.activities.evidence.items import AT, CASE, absent_item, make_item
 
 Verify = Callable[[], CaseVerdict]
 WEB = Workload(workload_id="9f2c", name="web-1")

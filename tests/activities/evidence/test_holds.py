@@ -8,7 +8,8 @@ from activities.evidence.holding import Holds
 from activities.evidence.register import EvidenceRegistry
 from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
-from tests.activities.evidence.conftest import CASE, Register, make_item
+from tests.activities.evidence.conftest import Register
+from tests.activities.evidence.items import CASE, make_item
 
 ITEM = "web-1.sockets"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.contracts.evidence import CaseVerdict, Retention
+from activities.contracts.custody import CaseVerdict
+from activities.contracts.evidence import Retention
 from activities.evidence import custody
 from activities.evidence.holding import Holds
 from activities.evidence.mirroring import head_of
@@ -18,7 +19,8 @@ from activities.evidence.vault.layout import case_folder
 from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
 from playbooks.canonical import canonical
-from tests.activities.evidence.conftest import CASE, Register, make_item
+from tests.activities.evidence.conftest import Register
+from tests.activities.evidence.items import CASE, make_item
 
 Verify = Callable[[], CaseVerdict]
 ITEM = "web-1.sockets"

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from activities.contracts.evidence import CaseVerdict
+from activities.contracts.custody import CaseVerdict
 from activities.evidence.register import EvidenceRegistry
 from activities.evidence.vault.layout import case_folder
 from activities.evidence.vault.local import LocalVault
 from activities.ledger.ledger import Ledger
-from tests.activities.evidence.conftest import CASE, Register, absent_item, make_item
+from tests.activities.evidence.conftest import Register
+from tests.activities.evidence.items import CASE, absent_item, make_item
 
 Verify = Callable[[], CaseVerdict]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from activities.contracts.evidence import CaseVerdict
+from activities.contracts.custody import CaseVerdict
 from activities.evidence.vault.layout import Head, case_folder
 from activities.evidence.vault.local import LocalVault
 from activities.evidence.verify import verify_case_directory
 from activities.ledger.ledger import Ledger
 from playbooks.canonical import canonical, digest
-from tests.activities.evidence.conftest import CASE, Register, absent_item, make_item
+from tests.activities.evidence.conftest import Register
+from tests.activities.evidence.items import CASE, absent_item, make_item
 
 
 @pytest.fixture

@@ -17,9 +17,6 @@ from activities.contracts.host import (
     Killed,
     KillOrder,
     ObserveOrder,
-    Probed,
-    ProbeOrder,
-    ProbeTarget,
     ProcessRef,
     Released,
     ReleaseOrder,
@@ -27,6 +24,7 @@ from activities.contracts.host import (
     RenewOrder,
 )
 from activities.contracts.orders import OrderHeader
+from activities.contracts.probing import Probed, ProbeOrder, ProbeTarget
 from activities.host.drift import Watcher
 from activities.host.killswitch import HostKillswitch
 from activities.host.nft import Nft

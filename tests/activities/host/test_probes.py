@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from activities.contracts.host import LifelineOrder, ProbeTarget
+from activities.contracts.probing import LifelineOrder, ProbeTarget
 from lab.network import Lab
 from lab.topology import APP_PORT, DB_PORT, HEALTH_PORT
 from playbooks.host_isolation import LifelineEndpoint

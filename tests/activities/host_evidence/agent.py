@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from activities.contracts.evidence import CaptureOrder, CollectVolatileOrder, FreezeOrder
+from activities.contracts.collecting import CaptureOrder, CollectVolatileOrder, FreezeOrder
 from activities.contracts.orders import OrderHeader
 from activities.evidence.vault.local import LocalVault
 from activities.host.artefacts import EvidenceSender, HostFacts, digest_of

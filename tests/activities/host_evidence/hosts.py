@@ -18,7 +18,8 @@ from typing import Any, Self, TypeVar
 import dpkt
 from pyroute2 import netns
 
-from activities.contracts.evidence import Collected, CollectedItem
+from activities.contracts.collecting import Collected
+from activities.contracts.evidence import CollectedItem
 from activities.host.frozen import RecorderStatus
 
 T = TypeVar("T")

@@ -22,21 +22,6 @@ HOST = FlowHost("9f2c51d0a7b14c53", "db", {"app": "shop", "tier": "db"})
 NOW = 1_795_338_613
 
 
-@pytest.fixture(scope="module")
-def siem_server() -> Iterator[OsmemServer]:
-    with OsmemServer.start(japanese=False) as server:
-        install_templates(siem_client(server.url))
-        yield server
-    assert server.process.stdout
-    server.process.stdout.close()
-
-
-@pytest.fixture
-def siem(siem_server: OsmemServer) -> Iterator[Elasticsearch]:
-    with siem_server.clone() as clone, siem_client(clone.url) as client:
-        yield client
-
-
 @pytest.fixture
 def denials(tmp_path: Path) -> Path:
     return tmp_path / "denials.jsonl"

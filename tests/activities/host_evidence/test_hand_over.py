@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.contracts.evidence import Acquisition, Collected, CollectVolatileOrder, Outcome, Storage
+from activities.contracts.collecting import Collected, CollectVolatileOrder
+from activities.contracts.evidence import Acquisition, Outcome, Storage
 from activities.contracts.orders import OrderHeader
 from activities.host.artefacts import Artefact, EvidenceSender, HostFacts, digest_of
 from activities.host.collection import HostEvidence

@@ -148,18 +148,6 @@ def test_gap_between_a_killed_agent_and_the_next_is_in_the_manifest(hosts: Hosts
     assert (gap.ended - gap.started).total_seconds() >= len(missing) / 200 - 0.1
 
 
-def test_clock_that_was_set_meanwhile_is_told(hosts: Hosts, tmp_path: Path) -> None:
-    # The one thing that is pretended: nobody else on this machine would like its clock set.
-    with hosts[0].agent(tmp_path) as agent, Numbered(hosts[1], hosts[0], per_second=100) as stream:
-        stream.wait_for(30)
-        (record,) = (tmp_path / "state" / "ring").glob("*/begun.json")
-        begun = json.loads(record.read_text())
-        record.write_text(json.dumps(begun | {"boot_ns": begun["boot_ns"] + 3_600 * 10**9}))
-        item = packets(agent.freeze("inc-1", 1))[0]
-    assert "the clock was set by -3600.0 s" in item.outcome.reason
-    assert item.acquisition.clock_offset_ms == pytest.approx(-3_600_000, abs=100)
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     where = tmp_path / "small"

@@ -13,10 +13,10 @@ from activities.kubernetes.places import NETWORK_POLICIES
 from activities.kubernetes.platform import open_platform
 from activities.kubernetes.seen import pod_seen, policy_seen
 from playbooks.change import PlatformChange
-from playbooks.kubernetes.errors import TargetHeld
 from playbooks.kubernetes.observation import KubernetesObservation
 from playbooks.kubernetes.plan import plan_kubernetes
 from playbooks.kubernetes.reach import Policies
+from playbooks.platform_intent import TargetHeld
 from tests.activities.kubernetes.crashing import Fuse, Killed, state, versions
 from tests.activities.kubernetes.making import CLUSTER, MOMENT, POLICIES, RBAC, Ground, Raw, intent, workload
 from tests.activities.kubernetes.test_crash_points import furnish

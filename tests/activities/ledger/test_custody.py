@@ -5,17 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from activities.contracts.evidence import (
-    Acquisition,
-    Authority,
-    CollectedItem,
-    CustodyEvent,
-    Manifest,
-    Outcome,
-    Principal,
-    Source,
-    WorkflowRef,
-)
+from activities.contracts.custody import Authority, CustodyEvent, Manifest, Principal, WorkflowRef
+from activities.contracts.evidence import Acquisition, CollectedItem, Outcome, Source
 from activities.ledger.custody import GENESIS
 from activities.ledger.errors import ChainConflict
 from activities.ledger.ledger import Ledger

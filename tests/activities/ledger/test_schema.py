@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from activities.ledger.state import read_state
 from activities.ledger.tables import metadata
 from tests.activities.ledger.making import at_once
 from tests.activities.ledger.postgres import fresh_database, url_of
+from tests.activities.ledger.test_custody import building, event
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -66,6 +68,30 @@ def test_a_ledger_of_before_there_were_reservations_is_taken_on_with_what_it_hol
     with ledger._database.read() as connection:
         assert read_state(connection, "kept") == "yes"
         assert connection.execute(text("select count(*) from containments")).scalar() == 0
+    ledger.close()
+
+
+def test_what_a_ledger_held_before_there_were_marks_is_taken_for_copied(empty_url: str) -> None:
+    """So that a vault that was cut before is named as it was before."""
+    ledger = Ledger.open(empty_url)
+    for name in ("packets-1", "packets-2"):
+        ledger.custody.append_manifest("inc-1", building(name))
+    ledger.custody.append_custody("inc-1", event("collect"))
+    ledger.close()
+    engine = create_engine(driver_url(empty_url))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    engine.dispose()
+
+    ledger = Ledger.open(empty_url)
+    found = ledger.custody.copies.find("inc-1")
+    assert found is not None
+    assert (found.manifests, found.custody) == (2, 1)
+    assert abs(datetime.now(UTC) - found.at) < timedelta(minutes=1)
+    assert ledger.custody.copies.behind() == []
     ledger.close()
 
 

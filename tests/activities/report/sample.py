@@ -6,14 +6,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
-from activities.contracts.evidence import (
-    Acquisition,
-    CollectedItem,
-    EvidenceKind,
-    Outcome,
-    OutcomeState,
-    Source,
-)
+from activities.contracts.evidence import Acquisition, CollectedItem, EvidenceKind, Outcome, OutcomeState, Source
 from activities.contracts.host import ProcessRef
 from activities.contracts.incident import GateStatus, IncidentEvent, IncidentSnapshot, Stage, TargetStatus
 from playbooks.alerts import Alert, ReceivedAlert

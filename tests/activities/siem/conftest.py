@@ -1,33 +1,16 @@
-"""A real SIEM, in memory: each test has a clone of its own, with our templates in it."""
+"""Denials in a real SIEM, as hosts ship them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from elasticsearch import Elasticsearch
-from osmem_server import OsmemServer
 
-from activities.siem.client import siem_client
-from activities.siem.templates import FLOWS, install_templates
+from activities.siem.templates import FLOWS
 
 NOW = datetime(2031, 5, 1, 12, 0, tzinfo=UTC)
 Deny = Callable[..., list[str]]
-
-
-@pytest.fixture(scope="session")
-def siem_server() -> Iterator[OsmemServer]:
-    with OsmemServer.start(japanese=False) as server:
-        install_templates(siem_client(server.url))
-        yield server
-    assert server.process.stdout
-    server.process.stdout.close()
-
-
-@pytest.fixture
-def siem(siem_server: OsmemServer) -> Iterator[Elasticsearch]:
-    with siem_server.clone() as clone, siem_client(clone.url) as client:
-        yield client
 
 
 @pytest.fixture

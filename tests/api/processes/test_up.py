@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from api.processes.node_addresses import advertised_host, forwarded_ports
+from api.processes.node_environment import environment_of
+from api.processes.node_start import AlreadyUp, alone, prepare
 from api.processes.platform_roles import role_environment, roles_of
-from api.processes.up import AlreadyUp, advertised_host, alone, environment_of, forwarded_ports, prepare
 from api.settings import Settings, SettingsInvalid, TargetWorkerSettings, UpSettings, load
 from playbooks.loading import PlaybookInvalid
 

@@ -6,20 +6,18 @@ from typing import Any, Literal
 import pytest
 from pydantic import JsonValue
 
-from playbooks.aws.denials import TargetHeld, WouldLockOut, denial, sid, with_statement, without_statement
+from playbooks.aws.denials import WouldLockOut, denial, sid, with_statement, without_statement
 from playbooks.aws.identities import LONGEST_TRUST, ServiceLinkedRole, plan_role, plan_user
-from playbooks.aws.observation import AwsObservation, Fact
+from playbooks.aws.observation import AwsObservation
 from playbooks.change import APPLIED_AT, LEASE_LAPSED, LEASE_UNTIL, PlatformChange, standing
-from playbooks.platform_intent import AwsSpec, PlatformIntent
-from segmentation.workloads import AwsRef
+from playbooks.platform_intent import AwsSpec, PlatformIntent, TargetHeld
+from tests.playbooks.aws.seeing import ACCOUNT, seen
 
-ACCOUNT = "111122223333"
 ROLE, USER = "iam-role/deployer", "iam-user/alice"
 TRUST: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
 }
-CALLER = f"arn:aws:sts::{ACCOUNT}:assumed-role/firebreak-containment/firebreak-inc-1"
 
 
 def intent(spec: AwsSpec | None = None, ends: Literal["open", "closed"] = "open") -> PlatformIntent:
@@ -30,19 +28,6 @@ def intent(spec: AwsSpec | None = None, ends: Literal["open", "closed"] = "open"
         lease_seconds=600,
         ends=ends,
         aws=spec or AwsSpec(),
-    )
-
-
-def seen(resource: str, facts: dict[str, JsonValue], caller: str = CALLER) -> AwsObservation:
-    kind, _, name = resource.partition("/")
-    return AwsObservation(
-        target_id="t-1",
-        reference=AwsRef(account=ACCOUNT, region="eu-west-1", name=name),
-        kind=kind,
-        facts=(
-            *(Fact(resource=resource, attribute=attribute, value=value) for attribute, value in facts.items()),
-            Fact(resource="caller", attribute="arn", value=caller),
-        ),
     )
 
 

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from playbooks.aws.denials import TargetHeld
 from playbooks.aws.groups import open_name, quarantine_name
 from playbooks.aws.instances import NothingToCut, plan_instance
 from playbooks.aws.observation import AwsObservation, Fact
 from playbooks.change import PlatformChange, replanned, standing
-from playbooks.platform_intent import AwsSpec, PlatformIntent
+from playbooks.platform_intent import AwsSpec, PlatformIntent, TargetHeld
 from segmentation.workloads import AwsRef
 
 NAME, VPC = "i-1", "vpc-1"

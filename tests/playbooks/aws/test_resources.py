@@ -6,15 +6,13 @@ from typing import Any, Literal
 import pytest
 from pydantic import JsonValue
 
-from playbooks.aws.denials import TargetHeld, WouldLockOut, denial, length
-from playbooks.aws.observation import AwsObservation, Fact
+from playbooks.aws.denials import WouldLockOut, denial, length
+from playbooks.aws.observation import AwsObservation
 from playbooks.aws.resources import LONGEST_BUCKET_POLICY, PolicyTooLong, plan_bucket, plan_function
 from playbooks.change import LEASE_UNTIL, PlatformChange
-from playbooks.platform_intent import PlatformIntent
-from segmentation.workloads import AwsRef
+from playbooks.platform_intent import PlatformIntent, TargetHeld
+from tests.playbooks.aws.seeing import ACCOUNT, CALLER, seen
 
-ACCOUNT = "111122223333"
-CALLER = f"arn:aws:sts::{ACCOUNT}:assumed-role/firebreak-containment/firebreak-inc-1"
 POLICY: dict[str, Any] = {
     "Version": "2008-10-17",
     "Id": "theirs",
@@ -25,19 +23,6 @@ POLICY: dict[str, Any] = {
 def intent(ends: Literal["open", "closed"] = "open", incident: str = "inc-1") -> PlatformIntent:
     return PlatformIntent(
         incident_id=incident, target_id="t-1", at=datetime(2026, 3, 1, tzinfo=UTC), lease_seconds=600, ends=ends
-    )
-
-
-def seen(resource: str, facts: dict[str, JsonValue], caller: str = CALLER) -> AwsObservation:
-    kind, _, name = resource.partition("/")
-    return AwsObservation(
-        target_id="t-1",
-        reference=AwsRef(account=ACCOUNT, region="eu-west-1", name=name),
-        kind=kind,
-        facts=(
-            *(Fact(resource=resource, attribute=attribute, value=value) for attribute, value in facts.items()),
-            Fact(resource="caller", attribute="arn", value=caller),
-        ),
     )
 
 

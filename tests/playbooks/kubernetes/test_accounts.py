@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from playbooks.kubernetes.errors import TargetGone, TargetHeld
+from playbooks.kubernetes.errors import TargetGone
 from playbooks.kubernetes.marks import INCIDENT, QUARANTINE
 from playbooks.kubernetes.observation import AccountSeen, BindingSeen, KubernetesObservation
+from playbooks.platform_intent import TargetHeld
 from tests.playbooks.kubernetes.cluster import INCIDENT_ID, applied, plan, pod, seen
 
 OURS: dict[str, Any] = {"kind": "ServiceAccount", "namespace": "shop", "name": "web"}

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from playbooks.kubernetes.errors import TargetGone, TargetHeld
+from playbooks.kubernetes.errors import TargetGone
 from playbooks.kubernetes.marks import QUARANTINE
 from playbooks.kubernetes.observation import ClusterFacts, KubernetesObservation
 from playbooks.kubernetes.reach import Policies
+from playbooks.platform_intent import TargetHeld
 from tests.playbooks.kubernetes.cluster import (
     ADMIN,
     CALICO,

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from playbooks.kubernetes.errors import TargetGone, TargetHeld
+from playbooks.kubernetes.errors import TargetGone
 from playbooks.kubernetes.marks import QUARANTINE
 from playbooks.kubernetes.observation import KubernetesObservation, NodeSeen
+from playbooks.platform_intent import TargetHeld
 from tests.playbooks.kubernetes.cluster import CALICO, CILIUM, applied, plan, pod, policy, seen
 
 HOST_FIREWALL = CILIUM.model_copy(update={"features": ("cilium-host-firewall",)})

@@ -2,10 +2,11 @@
 
 import pytest
 
-from playbooks.kubernetes.errors import TargetGone, TargetHeld
+from playbooks.kubernetes.errors import TargetGone
 from playbooks.kubernetes.marks import INCIDENT, QUARANTINE, object_name
 from playbooks.kubernetes.observation import ClusterFacts, NodeSeen
 from playbooks.kubernetes.reach import Policies
+from playbooks.platform_intent import TargetHeld
 from tests.playbooks.kubernetes.cluster import (
     ADMIN,
     CALICO,

@@ -10,6 +10,13 @@ Time = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    _chains()
+    _hosts()
+    _incidents()
+    _intake()
+
+
+def _chains() -> None:
     op.create_table(
         "audit_events",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -34,6 +41,25 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_id", "event_id", name="uq_custody_case_event"),
     )
     op.create_table(
+        "ledger_state",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
+    op.create_table(
+        "manifests",
+        sa.Column("case_id", sa.String(length=256), nullable=False),
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("evidence_id", sa.String(length=256), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("case_id", "seq"),
+        sa.UniqueConstraint("case_id", "evidence_id", name="uq_manifests_case_evidence"),
+    )
+
+
+def _hosts() -> None:
+    op.create_table(
         "hosts",
         sa.Column("host_id", sa.String(length=256), nullable=False),
         sa.Column("name", sa.String(length=256), nullable=False),
@@ -44,6 +70,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host_id"),
     )
     op.create_index("ix_hosts_name", "hosts", ["name"], unique=False)
+    op.create_table(
+        "join_tokens",
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("created_at", Time, nullable=False),
+        sa.Column("expires_at", Time, nullable=False),
+        sa.Column("uses_left", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("token_hash"),
+    )
+
+
+def _incidents() -> None:
     op.create_table(
         "incident_hosts",
         sa.Column("incident_id", sa.String(length=256), nullable=False),
@@ -77,31 +115,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_incidents_key_status", "incidents", ["correlation_key", "status"], unique=False)
     op.create_index("ix_incidents_opened", "incidents", ["opened_at", "incident_id"], unique=False)
-    op.create_table(
-        "join_tokens",
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("created_at", Time, nullable=False),
-        sa.Column("expires_at", Time, nullable=False),
-        sa.Column("uses_left", sa.Integer(), nullable=True),
-        sa.PrimaryKeyConstraint("token_hash"),
-    )
-    op.create_table(
-        "ledger_state",
-        sa.Column("key", sa.String(length=64), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
-    )
-    op.create_table(
-        "manifests",
-        sa.Column("case_id", sa.String(length=256), nullable=False),
-        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("evidence_id", sa.String(length=256), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
-        sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("case_id", "seq"),
-        sa.UniqueConstraint("case_id", "evidence_id", name="uq_manifests_case_evidence"),
-    )
+
+
+def _intake() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

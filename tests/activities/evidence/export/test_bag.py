@@ -16,7 +16,7 @@ from activities.evidence.export.checking import verify_bag
 from activities.evidence.export.tar import stream_tar, tar_size
 from activities.evidence.export.unpack import unpack_bag
 from activities.evidence.sealing.trust import Trust
-from tests.activities.evidence.conftest import CASE, make_item
+from tests.activities.evidence.items import CASE, make_item
 from tests.activities.evidence.sealed import EXPORTED, SealedCase
 
 MIB = 1 << 20

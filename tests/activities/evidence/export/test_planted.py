@@ -9,7 +9,7 @@ from activities.evidence.export.bag import MANIFEST, TAG_FILES, TAG_MANIFEST, li
 from activities.evidence.export.checking import verify_bag
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.writing import sha256_of
-from tests.activities.evidence.conftest import CASE, make_item
+from tests.activities.evidence.items import CASE, make_item
 from tests.activities.evidence.sealed import SealedCase, a_signer
 
 

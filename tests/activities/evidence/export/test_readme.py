@@ -12,7 +12,7 @@ import pytest
 
 from activities.evidence.sealing.seal import Sealing
 from activities.evidence.sealing.signers import kms_signer
-from tests.activities.evidence.conftest import make_item
+from tests.activities.evidence.items import make_item
 from tests.activities.evidence.sealed import SealedCase
 from tests.activities.evidence.sealing.test_signers import LargeMessages
 

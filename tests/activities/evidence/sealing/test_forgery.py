@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from activities.contracts.evidence import CustodyEvent, Manifest
+from activities.contracts.custody import CustodyEvent, Manifest
 from activities.evidence.mirroring import head_of
 from activities.evidence.sealing.envelope import open_envelope, sign_statement
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.layout import GENESIS, chained_name
 from activities.evidence.verify import verify_case_directory
 from playbooks.canonical import canonical
-from tests.activities.evidence.conftest import CASE
+from tests.activities.evidence.items import CASE
 from tests.activities.evidence.sealed import SealedCase, a_signer
 
 Forge = Callable[["Forger"], None]

@@ -13,7 +13,7 @@ from activities.evidence.sealing.envelope import open_envelope
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.local import LocalVault
 from playbooks.canonical import canonical
-from tests.activities.evidence.conftest import CASE, absent_item, make_item
+from tests.activities.evidence.items import CASE, absent_item, make_item
 from tests.activities.evidence.sealed import SealedCase
 
 

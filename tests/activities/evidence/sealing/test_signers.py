@@ -23,7 +23,7 @@ from activities.evidence.sealing.seal import Sealing
 from activities.evidence.sealing.signers import file_signer, kms_signer
 from activities.evidence.sealing.trust import Trust
 from activities.orders.keys import KeyUnusable
-from tests.activities.evidence.conftest import make_item
+from tests.activities.evidence.items import make_item
 from tests.activities.evidence.sealed import SealedCase
 
 

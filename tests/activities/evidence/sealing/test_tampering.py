@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from activities.contracts.evidence import CaseVerdict
+from activities.contracts.custody import CaseVerdict
 from activities.evidence.export.checking import verify_bag
 from activities.evidence.sealing.trust import Trust
 from activities.evidence.vault.layout import FOLDERS, HEAD_FILE

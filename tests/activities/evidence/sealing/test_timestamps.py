@@ -9,7 +9,7 @@ import pytest
 from activities.evidence.errors import SealBroken, TimestampAway
 from activities.evidence.sealing.timestamps import TimestampAuthority, check_timestamp
 from activities.evidence.sealing.trust import Trust
-from tests.activities.evidence.conftest import CASE, make_item
+from tests.activities.evidence.items import CASE, make_item
 from tests.activities.evidence.sealed import SealedCase
 from tests.activities.evidence.tsa import StampingAuthority, serving
 
