@@ -206,7 +206,7 @@ class IncidentWorkflow(Gatekeeper):
     def _only_waits(self) -> bool:
         return self._containments is None or self._containments.only_held
 
-    def _so_far(self, *, in_short: bool) -> IncidentSoFar:
+    def _so_far(self, in_short: bool) -> IncidentSoFar:
         return self._record.so_far(self._counted_to, repaired=self._repaired, in_short=in_short)
 
     async def _wait_for_people(self) -> None:

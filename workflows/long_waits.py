@@ -6,7 +6,6 @@ Owns when an incident continues as new. What the next run goes on from is made b
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from temporalio import workflow
 
@@ -28,15 +27,12 @@ MAX_BYTES = 1792 * 1024
 NEWS_UNTIL_NEXT_TRY = 100
 
 
-class SoFar(Protocol):
-    """What a next run goes on from; `in_short`: without what of it has a newer version beside it."""
-
-    def __call__(self, *, in_short: bool) -> IncidentSoFar:
-        """Made anew with each call."""
-
-
 class LongWaits:
-    """The long waits of one run. `only_waits`: nothing is under way that a next run could not go on with."""
+    """The long waits of one run.
+
+    `only_waits`: nothing is under way that a next run could not go on with. `so_far`: what that goes on from, or (True)
+    the same in short.
+    """
 
     def __init__(
         self,
@@ -44,7 +40,7 @@ class LongWaits:
         record: IncidentRecord,
         *,
         only_waits: Callable[[], bool],
-        so_far: SoFar,
+        so_far: Callable[[bool], IncidentSoFar],
     ) -> None:
         self._start = start
         self._record = record
@@ -86,7 +82,7 @@ class LongWaits:
 
     def _continue(self) -> None:
         for in_short in (False, True):
-            start = self._start.model_copy(update={"so_far": self._so_far(in_short=in_short)})
+            start = self._start.model_copy(update={"so_far": self._so_far(in_short)})
             if len(to_json(start)) <= MAX_BYTES:
                 self._record.hand_over()
                 workflow.continue_as_new(start)

@@ -1,21 +1,18 @@
 """A ledger that is away, loses answers or refuses: the incident goes on in new runs, and each line is told once."""
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydantic_core import to_json
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.contracts.incident import IncidentEvent, RecordIncident
+from activities.contracts.incident import IncidentEvent
 from activities.ledger.ledger import Ledger
 from tests.workflows.case import Case
 from tests.workflows.cast import batch, incident_start
-from tests.workflows.control import FakeControl
+from tests.workflows.ledger_control import LedgerControl
 from tests.workflows.waiting import eventually
 from workflows import long_waits, record, writing
 
@@ -26,24 +23,6 @@ def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_waits, "NEWS_PER_RUN", 3)
     monkeypatch.setattr(long_waits, "NEWS_WHILE_WRITING", 2)
     monkeypatch.setattr(writing, "RETRY_INTERVAL", timedelta(seconds=1))
-
-
-class LedgerControl(FakeControl):
-    """Writes to a real ledger; what is brought lands, also while `answers` is off and nobody hears of it."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__()
-        self.ledger = ledger
-        self.answers = True
-        self.brought: dict[int, list[RecordIncident]] = defaultdict(list)
-
-    @activity.defn
-    async def record_incident(self, record: RecordIncident) -> None:
-        self.brought[record.sequence].append(record)
-        await asyncio.to_thread(self.ledger.incidents.record, record)
-        if not self.answers:
-            raise RuntimeError("the answer was lost")
-        await super().record_incident(record)
 
 
 @pytest.fixture
@@ -62,6 +41,13 @@ async def held(case: Case) -> None:
 
 def lose_ledger(case: Case, error: Exception | None = None) -> None:
     case.desk.troubles["record_incident"] = error or RuntimeError("the database is away")
+
+
+async def lose_answers(case: Case, control: LedgerControl) -> None:
+    """From the next alert on; return once its line has landed, and nobody knows."""
+    control.answers = False
+    await case.handle().signal("alerts", batch(2))
+    await eventually(lambda: bool(control.unheard))
 
 
 async def flood(case: Case, first: int, alerts: int, *, runs: int = 1) -> None:
@@ -128,8 +114,9 @@ async def test_a_flood_while_the_ledger_is_away_is_told_by_later_runs_and_nothin
 async def test_a_write_that_landed_unheard_is_repeated_as_it_was_and_stands_once(case: Case, ledger: Ledger) -> None:
     control = case.control = LedgerControl(ledger)
     await held(case)
-    control.answers = False
-    await flood(case, 2, 16, runs=3)
+    await lose_answers(case, control)
+    await flood(case, 3, 15)
+    await eventually(lambda: len(control.unheard) > 1)
 
     control.answers = True
     await case.desk.until(lambda s: s.alerts == 17)
@@ -216,8 +203,9 @@ async def test_a_write_too_long_to_be_handed_over_whole_is_repeated_with_the_sam
     await held(case)
     start, snapshot = (len(to_json(part)) for part in (incident_start("x", case.hosts), case.desk.snapshot))
     monkeypatch.setattr(long_waits, "MAX_BYTES", start + snapshot * 9 // 5)
-    control.answers = False
-    await flood(case, 2, 12, runs=3)
+    await lose_answers(case, control)
+    await flood(case, 3, 11)
+    await eventually(lambda: len(control.unheard) > 1)
     control.answers = True
     await case.desk.until(lambda s: s.alerts == 13)
     await case.release()
