@@ -1,7 +1,7 @@
 """Targets on a platform: planned before anything changes, held by a lease, released without undoing others' work."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import JsonValue
@@ -14,8 +14,15 @@ from tests.workflows.cast import GATE, batch, playbook
 from tests.workflows.history import scheduled
 from tests.workflows.impatience import Impatient
 from tests.workflows.platforms import FakeCluster
+from workflows import attempts
 
 SHORT = {"lease": {"ttl_seconds": 10, "max_seconds": 3600}}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here has to see how long a cluster that is away is left alone between two tries."""
+    monkeypatch.setattr(attempts, "PAUSES", (timedelta(seconds=1),))
 
 
 @pytest.fixture
