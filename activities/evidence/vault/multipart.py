@@ -20,7 +20,8 @@ from typing import Any
 from activities.evidence.errors import VaultMismatch, VaultMissing
 from activities.evidence.vault.bucket import Bucket
 
-PART_BYTES = 16 << 20
+# Several items are on their way at once, each with a few parts in memory; ten thousand of them are 78 GiB.
+PART_BYTES = 8 << 20
 # Amazon S3 user guide, "Multipart upload limits".
 MAX_PARTS = 10_000
 IN_FLIGHT = 3
